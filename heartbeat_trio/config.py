@@ -1,0 +1,316 @@
+"""Frozen, validated policies, and `Endpoint`. Every duration is float seconds.
+
+A policy that cannot work raises `ConfigError` when it is built, naming the field, the value and what would do.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from .exceptions import ConfigError
+
+Liveness = Literal["any_inbound", "pong_only"]
+Overflow = Literal["drop_oldest", "conflate", "close"]
+Jitter = Literal["decorrelated", "full", "equal", "proportional", "none"]
+Engine = Literal["native", "trio-websocket"]
+
+
+def _require(policy: object, field: str, *, minimum: float, exclusive: bool = False, maximum: float = math.inf) -> None:
+    """Raise `ConfigError` unless the field is a finite number in its range."""
+    value = getattr(policy, field)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < minimum or value > maximum or (exclusive and value == minimum):
+        lower = f"greater than {minimum:g}" if exclusive else f"at least {minimum:g}"
+        upper = "" if maximum == math.inf else f" and at most {maximum:g}"
+        raise ConfigError(f"{type(policy).__name__}.{field} = {value!r} must be a number {lower}{upper}")
+
+
+def _require_whole(policy: object, field: str, *, minimum: int) -> None:
+    value = getattr(policy, field)
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise ConfigError(f"{type(policy).__name__}.{field} = {value!r} must be a whole number of at least {minimum}")
+
+
+def _require_one_of(policy: object, field: str, choices: tuple[str, ...]) -> None:
+    value = getattr(policy, field)
+    if value not in choices:
+        raise ConfigError(f"{type(policy).__name__}.{field} = {value!r} must be one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatPolicy:
+    """When to ping, how long to wait, and what counts as life.
+
+    A peer that falls silent is called dead at most ``max_missed_pongs * ping_interval + pong_timeout`` seconds after the
+    last byte that reached us: 18 s by default.
+
+    Args:
+        ping_interval: Seconds from one ping to the next.
+        pong_timeout: Seconds from a ping's tick to its deadline. It may exceed `ping_interval`.
+        max_missed_pongs: Misses in a row, without any sign of life between them, that end the connection.
+        liveness: `any_inbound`: every inbound byte but those of an unmatched pong is a sign of life. `pong_only`: only
+            matched pongs are.
+        max_pongless: With `any_inbound`, data alone keeps a connection for this many seconds without any pong.
+    """
+
+    ping_interval: float = 5.0
+    pong_timeout: float = 3.0
+    max_missed_pongs: int = 3
+    liveness: Liveness = "any_inbound"
+    max_pongless: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "ping_interval", minimum=0, exclusive=True)
+        _require(self, "pong_timeout", minimum=0, exclusive=True)
+        _require_whole(self, "max_missed_pongs", minimum=1)
+        _require_one_of(self, "liveness", ("any_inbound", "pong_only"))
+        _require(self, "max_pongless", minimum=0, exclusive=True)
+
+    @property
+    def bound(self) -> float:
+        """The longest time, in seconds, from the peer's last byte to the verdict that it is dead."""
+        return self.max_missed_pongs * self.ping_interval + self.pong_timeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackoffPolicy:
+    """How long to wait between attempts.
+
+    Args:
+        initial: Seconds of the first full delay.
+        factor: Growth per attempt (not used by `decorrelated`, which draws from three times the previous delay).
+        maximum: No delay is longer, jitter included.
+        jitter: `decorrelated`, `full`, `equal`, `proportional` (± 20 %), or `none`.
+        first_maximum: The first attempt after the loss of one connection waits U(0, this).
+        mass_maximum: ... and after a mass loss U(0, this), unless the server gave a `retry_after`.
+    """
+
+    initial: float = 1.0
+    factor: float = 2.0
+    maximum: float = 30.0
+    jitter: Jitter = "decorrelated"
+    first_maximum: float = 0.25
+    mass_maximum: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "initial", minimum=0, exclusive=True)
+        _require(self, "factor", minimum=1)
+        _require(self, "maximum", minimum=0, exclusive=True)
+        _require_one_of(self, "jitter", ("decorrelated", "full", "equal", "proportional", "none"))
+        _require(self, "first_maximum", minimum=0)
+        _require(self, "mass_maximum", minimum=0)
+        if self.maximum < self.initial:
+            raise ConfigError(f"BackoffPolicy.maximum = {self.maximum!r} must be at least initial = {self.initial!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicy:
+    """When a session reconnects, when it waits, and when it gives up.
+
+    Args:
+        max_attempts: Failed attempts in a row that end the session with `GaveUp`; None: never.
+        stable_after: Seconds with data (or answered pings, where nothing is subscribed) that reset the backoff.
+        intensity: At most this many established connections may end unstable ...
+        period: ... in this many seconds, per endpoint.
+        connect_timeout: Seconds for TCP, TLS and WebSocket handshake together.
+        close_timeout: Seconds that an orderly close may take.
+    """
+
+    max_attempts: int | None = None
+    stable_after: float = 60.0
+    intensity: int = 10
+    period: float = 60.0
+    connect_timeout: float = 5.0
+    close_timeout: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        if self.max_attempts is not None:
+            _require_whole(self, "max_attempts", minimum=1)
+        _require(self, "stable_after", minimum=0)
+        _require_whole(self, "intensity", minimum=1)
+        _require(self, "period", minimum=0, exclusive=True)
+        _require(self, "connect_timeout", minimum=0, exclusive=True)
+        _require(self, "close_timeout", minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxPolicy:
+    """How many messages may wait for the consumer, and what happens to the next one.
+
+    Args:
+        size: Messages.
+        overflow: `drop_oldest`, `conflate` (keep the latest quote per symbol), or `close` (the consumer gets
+            `SlowConsumer`). Every dropped quote is counted in `Overrun`.
+    """
+
+    size: int = 65536
+    overflow: Overflow = "drop_oldest"
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require_whole(self, "size", minimum=1)
+        _require_one_of(self, "overflow", ("drop_oldest", "conflate", "close"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerPolicy:
+    """What the quote server allows its clients.
+
+    Args:
+        max_clients: Connections at once; the next one is refused.
+        handshake_timeout: Seconds for TLS, the WebSocket handshake, and `AUTH` where a token is asked for.
+        idle_timeout: A client that sends no ping for this long is dropped; no other message counts.
+        max_subscriptions: Symbols per client.
+        max_message_rate: Messages a second and client; the surplus is delayed, not dropped.
+        outbound: What happens to quotes for a client whose socket is full: `conflate`, `drop_oldest`, `close`.
+        outbound_size: Quotes that may wait for one client under `drop_oldest` and `close`.
+        control_limit: Bytes of unread control lines that close a client.
+        ring_size: Quotes kept per symbol for resuming.
+        retry_after: Seconds over which clients are asked to spread their return when the server goes away.
+    """
+
+    max_clients: int = 1024
+    handshake_timeout: float = 5.0
+    idle_timeout: float = 30.0
+    max_subscriptions: int = 1000
+    max_message_rate: int = 1000
+    outbound: Overflow = "conflate"
+    outbound_size: int = 1000
+    control_limit: int = 256 * 1024
+    ring_size: int = 1000
+    retry_after: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        for field in ("max_clients", "max_subscriptions", "max_message_rate", "outbound_size", "ring_size"):
+            _require_whole(self, field, minimum=1)
+        _require_whole(self, "control_limit", minimum=4096)
+        for field in ("handshake_timeout", "idle_timeout"):
+            _require(self, field, minimum=0, exclusive=True)
+        _require(self, "retry_after", minimum=0, maximum=300)
+        _require_one_of(self, "outbound", ("conflate", "drop_oldest", "close"))
+
+
+_DEFAULT_PORTS = {"ws": 80, "wss": 443, "tcp": None, "tcps": None}
+_DIALECTS = {"tcp": ("lines", "tutorial"), "ws": ("ops",)}
+_OPTIONS = ("dialect", "engine")
+_SAFE_HOST = re.compile(r"[A-Za-z0-9._:%\-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where to connect, parsed from a URL.
+
+    Our own options stand in the fragment (``#dialect=...&engine=...``) and are never sent. ``str(endpoint)`` shows neither
+    query nor fragment nor user info, so that it can be printed and logged.
+
+    Args:
+        scheme: `ws`, `wss`, `tcp`, or `tcps`.
+        host: Name or address, without brackets.
+        port: TCP port.
+        path: For WebSocket, path and query as sent; "" otherwise.
+        dialect: `lines` or `tutorial` over TCP, `ops` over WebSocket.
+        engine: The WebSocket engine, `native` or `trio-websocket`.
+    """
+
+    scheme: Literal["ws", "wss", "tcp", "tcps"]
+    host: str
+    port: int
+    path: str = ""
+    dialect: str = "lines"
+    engine: Engine = "native"
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme in ("wss", "tcps")
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether WebSocket is spoken, rather than lines."""
+        return self.scheme in ("ws", "wss")
+
+    @property
+    def authority(self) -> str:
+        """``host:port``, an IPv6 address in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path.partition('?')[0]}"
+
+    @classmethod
+    def parse(cls, url: str | Endpoint) -> Endpoint:
+        """Read an endpoint from its URL; an `Endpoint` is returned as it is.
+
+        Raises:
+            ConfigError: The URL is no endpoint; the message names the part at fault and shows what would do.
+        """
+        if isinstance(url, Endpoint):
+            return url
+        example = "an endpoint looks like ws://host:port/path, wss://..., tcp://host:port or tcps://..."
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"endpoint {_printable(url)}: {error}; {example}") from error
+        shown = _printable(url)
+        if parts.scheme not in _DEFAULT_PORTS:
+            raise ConfigError(f"endpoint {shown}: unknown scheme {_printable(parts.scheme)}; {example}")
+        if not parts.hostname or not _SAFE_HOST.fullmatch(parts.hostname):
+            raise ConfigError(f"endpoint {shown}: no usable host; {example}")
+        if parts.username is not None or parts.password is not None:
+            raise ConfigError(f"endpoint {shown}: user info is not supported; give a token with --token-file")
+        port = port if port is not None else _DEFAULT_PORTS[parts.scheme]
+        if not port:
+            raise ConfigError(f"endpoint {shown}: a port from 1 to 65535 is needed; {example}")
+        kind = parts.scheme.rstrip("s") if parts.scheme != "ws" else "ws"
+        options = cls._options(parts.fragment, shown, kind)
+        path = ""
+        if kind == "ws":
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            if not path.isascii() or any(character <= " " for character in path):
+                raise ConfigError(
+                    f"endpoint {shown}: the path must be printable ASCII without spaces; percent-encode it"
+                )
+        elif parts.path not in ("", "/") or parts.query:
+            raise ConfigError(f"endpoint {shown}: a {parts.scheme}:// endpoint has no path and no query")
+        return cls(
+            scheme=parts.scheme,  # type: ignore[arg-type]  # checked against _DEFAULT_PORTS
+            host=parts.hostname,
+            port=port,
+            path=path,
+            dialect=options.get("dialect", _DIALECTS[kind][0]),
+            engine=options.get("engine", "native"),  # type: ignore[arg-type]  # checked by _options
+        )
+
+    @staticmethod
+    def _options(fragment: str, shown: str, kind: str) -> dict[str, str]:
+        options = dict(parse_qsl(fragment, keep_blank_values=True))
+        for name, value in options.items():
+            choices: tuple[str, ...] = ()
+            if name == "dialect":
+                choices = _DIALECTS[kind]
+            elif name == "engine" and kind == "ws":
+                choices = ("native", "trio-websocket")
+            if not choices:
+                raise ConfigError(f"endpoint {shown}: unknown option {_printable(name)}; known: {', '.join(_OPTIONS)}")
+            if value not in choices:
+                raise ConfigError(f"endpoint {shown}: {name}={_printable(value)} must be one of {', '.join(choices)}")
+        return options
+
+
+def _printable(text: str) -> str:
+    """Quote a user's text for a message, with control characters escaped and secrets (query, user info) left out."""
+    text = text.partition("?")[0].partition("#")[0]
+    scheme, separator, rest = text.partition("://")
+    if separator and "@" in rest:
+        text = f"{scheme}://{rest.rpartition('@')[2]}"
+    return repr(text[:200])

@@ -1,0 +1,131 @@
+"""The two small interfaces of this folder: `ByteStream` below, `Transport` above.
+
+A connector (``async (host, port) -> ByteStream``) opens byte streams: real sockets or a virtual network. TLS and the wire
+formats are built on top of whatever it returns.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from ..protocol.messages import Message
+
+
+class ByteStream(trio.abc.Stream):
+    """A Trio stream that also tells what a heartbeat must know: is somebody waiting, is anything unread, is it full.
+
+    Attributes:
+        peer: The peer's address, for messages.
+        is_waiting: True while a task is blocked in `receive_some` (not while it works on what it received).
+        on_handed_over: Called, if set, at the instant at which all bytes of a `send_all` were accepted below us (the
+            kernel, or the virtual wire), before `send_all` returns. This is where a ping's round trip begins under TLS.
+    """
+
+    peer: str
+    is_waiting: bool
+    on_handed_over: Callable[[], None] | None
+
+    @abstractmethod
+    def unread_bytes(self) -> int:
+        """How many bytes have arrived but were not received yet."""
+
+    @abstractmethod
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
+        """Hand over as many bytes as go without waiting; return how many (0: full).
+
+        Raises:
+            trio.BrokenResourceError: The connection is broken.
+            trio.ClosedResourceError: We closed it.
+        """
+
+
+Connector = Callable[[str, int], Awaitable[trio.abc.Stream]]
+"""Opens a byte stream to a host and port. Raises `OSError` as `trio.open_tcp_stream` does."""
+
+
+class Transport(ABC):
+    """Messages over one connection, on either side of it.
+
+    `receive` is called by one task. Everything that sends may be called by any task; only `send` and `wait_idle` wait.
+
+    Attributes:
+        peer: The peer's address, for messages.
+        encoding: Names the bytes that `encode` makes: two transports with the same encoding can share them.
+    """
+
+    peer: str
+    encoding: str
+
+    @abstractmethod
+    async def receive(self) -> list[Message]:
+        """Wait for bytes and return the messages of one read, in order.
+
+        The list is empty when bytes of an unfinished data message came (they are a sign of life). Bytes of an unfinished
+        pong are not reported. WebSocket pings have been answered already.
+
+        Raises:
+            ConnectionClosed: The peer closed in an orderly way.
+            ConnectionLost: It did not, or it broke the protocol (`cause` says which).
+        """
+
+    @abstractmethod
+    def encode(self, message: Message) -> bytes:
+        """Turn a message into bytes that any transport of the same `encoding` can `put`."""
+
+    @abstractmethod
+    def put(self, data: bytes, *, urgent: bool = False) -> None:
+        """Send encoded bytes without waiting: at once if nothing is queued, else behind what is queued.
+
+        Urgent bytes (control messages) overtake data that has not begun. A broken connection is not reported here:
+        `receive` does that.
+        """
+
+    @abstractmethod
+    def ping(self, nonce: bytes, on_sent: Callable[[float], None]) -> None:
+        """Send a ping without waiting; `on_sent` is called with the time at which its bytes were handed over.
+
+        `nonce` is 8 printable bytes. A transport that can only send bare pings ignores it.
+        """
+
+    @abstractmethod
+    async def send(self, message: Message) -> None:
+        """Send a message and wait until its bytes were handed over.
+
+        Cancelled before its first byte left, it is withdrawn whole; cancelled later, it is completed all the same.
+
+        Raises:
+            LocalProtocolError: The wire format cannot carry it.
+            ConnectionLost: The connection broke first.
+        """
+
+    @property
+    @abstractmethod
+    def unsent_bytes(self) -> int:
+        """Bytes that were put but not handed over yet."""
+
+    @abstractmethod
+    async def wait_idle(self) -> None:
+        """Wait until everything that was put is handed over (or the connection is broken)."""
+
+    @abstractmethod
+    def is_caught_up(self) -> bool:
+        """Whether no byte lies between the kernel and the caller of `receive` right now.
+
+        Where a transport cannot tell, it says True: a few checkpoints of grace are all there is then.
+        """
+
+    @abstractmethod
+    async def aclose(self, *, code: int = 1000, reason: str = "") -> None:
+        """Close in an orderly way: send what is queued, say goodbye where the protocol can, close.
+
+        Bound it with a timeout of your own. Cancelled, it closes forcefully at once and raises `trio.Cancelled`.
+        """
+
+    @abstractmethod
+    async def abort(self) -> None:
+        """Close at once without a word. Never waits, safe to repeat."""
