@@ -277,9 +277,7 @@ class Endpoint:
         if kind == "ws":
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             if not path.isascii() or any(character <= " " for character in path):
-                raise ConfigError(
-                    f"endpoint {shown}: the path must be printable ASCII without spaces; percent-encode it"
-                )
+                raise ConfigError(f"endpoint {shown}: the path must be printable ASCII without spaces; percent-encode it")
         elif parts.path not in ("", "/") or parts.query:
             raise ConfigError(f"endpoint {shown}: a {parts.scheme}:// endpoint has no path and no query")
         return cls(

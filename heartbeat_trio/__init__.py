@@ -1,0 +1,1 @@
+"""The public names, and a map of the package (to be written last)."""

@@ -1,0 +1,1 @@
+"""Trio streams that carry messages, all behind the one interface in `abc`."""
