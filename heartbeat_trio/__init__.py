@@ -1,1 +1,1 @@
-"""The public names, and a map of the package (to be written last)."""
+"""Placeholder until all parts stand."""

@@ -66,7 +66,8 @@ class HeartbeatPolicy:
     def __post_init__(self) -> None:
         """Validate; raises `ConfigError`."""
         _require(self, "ping_interval", minimum=0, exclusive=True)
-        _require(self, "pong_timeout", minimum=0, exclusive=True)
+        # Every ping in flight is remembered until its deadline, and the memory is bounded (64 pings).
+        _require(self, "pong_timeout", minimum=0, exclusive=True, maximum=60 * self.ping_interval)
         _require_whole(self, "max_missed_pongs", minimum=1)
         _require_one_of(self, "liveness", ("any_inbound", "pong_only"))
         _require(self, "max_pongless", minimum=0, exclusive=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from ..protocol.messages import Message
+    from ..protocol.messages import Message, Ping
 
 
 class ByteStream(trio.abc.Stream):
@@ -91,6 +91,10 @@ class Transport(ABC):
 
         `nonce` is 8 printable bytes. A transport that can only send bare pings ignores it.
         """
+
+    @abstractmethod
+    def pong(self, ping: Ping) -> None:
+        """Answer a ping without waiting. Of unsent pongs only the newest is kept (RFC 6455 §5.5.3 allows it)."""
 
     @abstractmethod
     async def send(self, message: Message) -> None:

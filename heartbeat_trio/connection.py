@@ -1,0 +1,376 @@
+"""One connection: a nursery with a reader, a pinger and a monitor.
+
+- **reader**: bytes in, messages out. Pings are answered and pongs recorded first; then data goes to the inbox. It waits for
+  bytes and for nothing else.
+- **pinger**: a pure timer. It sleeps in one cancel scope whose deadline is `Heartbeat.next_deadline()` and which the reader
+  moves; a blocked send does not extend it, because a ping is only put into the output buffer.
+- **monitor**: sleeps until something is due: telling what the inbox dropped.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from ._background import open_background
+from .config import Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy
+from .events import ConnectionState, Event, Overrun, PongLate, PongMissed, PongReceived, PongVoided, QualitySnapshot
+from .exceptions import ConnectionLost, HeartbeatTrioError, PongTimeout
+from .inbox import Inbox
+from .protocol.messages import Message, Ping, Pong, Resume, Subscribe, Unsubscribe
+from .sansio.heartbeat import REMEMBERED, Heartbeat, SendPing
+from .sansio.quality import ConnectionQuality
+from .transports import connect_transport
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    import trio_websocket
+
+    from .transports.abc import Connector, Transport
+
+CATCH_UP_LIMIT = 1.0
+"""Seconds that a verdict waits at most for the reader to work through what lies unread."""
+
+CATCH_UP_CHECKPOINTS = 3
+"""Times in a row that nothing may be left unread. Two were not enough where quotes flow; three never failed."""
+
+OVERRUN_INTERVAL = 1.0
+"""Seconds between two `Overrun` events."""
+
+_E = TypeVar("_E", bound=HeartbeatTrioError)
+
+
+class Connection:
+    """One live connection, as `open_connection` gives it. Its end cancels the block around it.
+
+    Iterating over it gives the peer's messages (`Quote` and others of `protocol.messages`), without pings and pongs.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        name: str,
+        *,
+        heartbeat: HeartbeatPolicy,
+        inbox: Inbox,
+        rng: Random,
+        quality: ConnectionQuality,
+        on_event: Callable[[Event], None],
+        on_messages: Callable[[list[Message]], None],
+        remembered: int,
+    ) -> None:
+        self.name = name
+        """The endpoint, fit for printing."""
+        self._transport = transport
+        self._policy = heartbeat
+        self._inbox = inbox
+        self._quality = quality
+        self._on_event = on_event
+        self._on_messages = on_messages
+        self._heartbeat = Heartbeat(heartbeat, now=trio.current_time(), rng=rng, remembered=remembered)
+        self._timer = trio.CancelScope()
+        self._overran = trio.Event()
+        self._ended = trio.Event()
+        self.rtt: float | None = None
+        """The last round-trip time in seconds, None before the first."""
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.name} {self.state.value}>"
+
+    @property
+    def state(self) -> ConnectionState:
+        """What the heartbeat says."""
+        return self._heartbeat.state
+
+    @property
+    def missed_pongs(self) -> int:
+        """Pongs missed since the last one came."""
+        return self._heartbeat.missed_pongs
+
+    def quality(self) -> QualitySnapshot:
+        """A frozen snapshot of counts and latencies (seconds)."""
+        return self._quality.snapshot(trio.current_time())
+
+    async def receive_batch(self) -> list[Message]:
+        """Wait for messages and return all that wait, oldest first. The connection's end cancels this."""
+        return await self._inbox.take()
+
+    def __aiter__(self) -> Connection:
+        return self
+
+    async def __anext__(self) -> Message:
+        """Wait for one message."""
+        message = await self._inbox.take_one()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message and wait until its bytes were handed over.
+
+        Cancelled before its first byte left, it is withdrawn whole; later, it is completed all the same.
+
+        Raises:
+            LocalProtocolError: The wire format cannot carry it.
+            ConnectionLost: The connection broke first.
+        """
+        try:
+            await self._transport.send(message)
+        except ConnectionLost as error:
+            raise self._own(error) from error.__cause__
+
+    async def subscribe(self, symbol: str, *, resume: Resume | None = None) -> None:
+        """Ask for a symbol's quotes, from the newest on or after `resume`."""
+        await self.send(Subscribe(symbol, resume))
+
+    async def unsubscribe(self, symbol: str) -> None:
+        """Ask for no more of a symbol's quotes."""
+        await self.send(Unsubscribe(symbol))
+
+    def put(self, message: Message) -> None:
+        """Send a message without waiting, behind what is queued."""
+        self._transport.put(self._transport.encode(message))
+
+    def has_caused(self, error: BaseException) -> bool:
+        """Whether an exception, or every leaf of a group, is this connection's own end."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(self.has_caused(leaf) for leaf in error.exceptions)
+        return getattr(error, "connection", None) is self
+
+    # -- the tasks -------------------------------------------------------------------------------------------------
+
+    async def read(self) -> None:
+        """The reader task: ends with the error that ends the connection."""
+        try:
+            while True:
+                batch = await self._transport.receive()
+                self._receive(batch, trio.current_time())
+        except HeartbeatTrioError as error:
+            raise self._own(error) from error.__cause__
+        finally:
+            self._ended.set()
+
+    async def ping(self) -> None:
+        """The pinger task: ends with `PongTimeout` when the peer is dead."""
+        heartbeat = self._heartbeat
+        while True:
+            with trio.CancelScope(deadline=heartbeat.next_deadline()) as self._timer:
+                await trio.sleep_forever()
+            if heartbeat.has_expired(trio.current_time()):
+                await self._catch_up()
+            self._perform(heartbeat.handle_timer(trio.current_time()))
+            if heartbeat.is_over:
+                raise self._own(self._pong_timeout())
+
+    async def monitor(self) -> None:
+        """The monitor task: tells what the inbox dropped, at most once a second."""
+        while True:
+            await self._overran.wait()
+            self._overran = trio.Event()
+            self.report_overrun()
+            await trio.sleep(OVERRUN_INTERVAL)
+
+    # -- decisions performed -----------------------------------------------------------------------------------------
+
+    def _receive(self, batch: list[Message], now: float) -> None:
+        is_alive = not batch  # an empty batch is an unfinished message: bytes all the same
+        data: list[Message] = []
+        for message in batch:
+            kind = type(message)
+            if kind is Pong:
+                self._receive_pong(message, now)
+            elif kind is Ping:
+                is_alive = True
+                self._answer(message)
+            else:
+                data.append(message)
+        if data or is_alive:
+            self._heartbeat.receive_data(now)
+        self._timer.deadline = self._heartbeat.next_deadline()
+        if data:
+            self._quality.record_data(now)
+            self._on_messages(data)
+            if self._inbox.unreported:
+                self._overran.set()
+
+    def _receive_pong(self, pong: Any, now: float) -> None:  # noqa: ANN401 - the caller knows that it is a Pong
+        events = self._heartbeat.receive_pong(pong.nonce, now)
+        if not events:
+            self._quality.record_unknown_pong(now)
+        self._perform(events)
+
+    def _answer(self, ping: Any) -> None:  # noqa: ANN401 - the caller knows that it is a Ping
+        if not ping.is_control:  # those are answered below us
+            self._transport.pong(ping)
+
+    async def _catch_up(self) -> None:
+        """Wait until no byte lies between the kernel and our handlers, so that the verdict is about the peer."""
+        calm = turns = 0
+        with trio.move_on_after(CATCH_UP_LIMIT):
+            while True:
+                await trio.lowlevel.checkpoint()
+                calm = calm + 1 if self._transport.is_caught_up() else 0
+                if calm == CATCH_UP_CHECKPOINTS:
+                    break
+                turns += 1
+                if turns % 256 == 0:  # should the reader wait for something else than work, spinning would not help it
+                    await trio.sleep(0.001)
+
+    def _perform(self, decisions: Sequence[Event | SendPing]) -> None:
+        now = trio.current_time()
+        for decision in decisions:
+            if isinstance(decision, SendPing):
+                self._quality.record_ping(now)
+                self._transport.ping(decision.nonce, partial(self._heartbeat.ping_sent, decision.nonce))
+            else:
+                self._record(decision)
+
+    def _record(self, event: Event) -> None:
+        """Count a decision, and tell it."""
+        quality, now = self._quality, event.at
+        extra: list[Event] = []
+        match event:
+            case PongReceived():
+                self.rtt = event.rtt if event.rtt is not None else self.rtt
+                extra = quality.record_pong(event.rtt, now)
+            case PongLate():
+                quality.record_late_pong(event.rtt, now)
+            case PongMissed():
+                extra = quality.record_missed_pong(now)
+            case PongVoided():
+                quality.record_voided(now)
+            case _:
+                pass
+        for each in (event, *extra):
+            self._on_event(each)
+
+    def close(self) -> None:
+        """Decide what is open: pings in flight are cancelled, and the last drops told."""
+        now = trio.current_time()
+        for _ in range(self._heartbeat.in_flight):
+            self._quality.record_cancelled(now)
+        for event in self._heartbeat.close(now):
+            self._on_event(event)
+        self.report_overrun()
+
+    def report_overrun(self) -> None:
+        """Tell what the inbox dropped since the last telling."""
+        if self._inbox.unreported:
+            dropped, self._inbox.unreported = self._inbox.unreported, 0
+            self._on_event(Overrun(at=trio.current_time(), dropped=dropped))
+
+    async def say_goodbye(self, timeout: float) -> None:
+        """Close in an orderly way, as far as that goes in `timeout` seconds."""
+        await trio.lowlevel.checkpoint()
+        with trio.move_on_after(timeout):
+            await self._transport.aclose()
+            await self._ended.wait()
+
+    def _own(self, error: _E) -> _E:
+        error.connection = self  # type: ignore[attr-defined]  # read by `has_caused`
+        return error
+
+    def _pong_timeout(self) -> PongTimeout:
+        silent_for = self._heartbeat.silent_for(trio.current_time())
+        missed = self.missed_pongs
+        return PongTimeout(
+            f"no pong from {self.name}: {missed} are missing, and the last sign of life came {silent_for:.1f} s ago",
+            missed=missed,
+            silent_for=silent_for,
+        )
+
+
+@asynccontextmanager
+async def open_connection(
+    endpoint: str | Endpoint | trio_websocket.WebSocketConnection,
+    *,
+    heartbeat: HeartbeatPolicy | None = None,
+    restart: RestartPolicy | None = None,
+    inbox: InboxPolicy | Inbox | None = None,
+    connector: Connector | None = None,
+    rng: Random | None = None,
+    token: str | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    quality: ConnectionQuality | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    on_messages: Callable[[list[Message]], None] | None = None,
+    on_raw: Callable[[bytes], None] | None = None,
+) -> AsyncIterator[Connection]:
+    """Connect once, and watch over the connection for the length of the block.
+
+    When the connection ends, the block is cancelled and the reason raised out of it. Leaving the block closes the
+    connection: in an orderly way within `restart.close_timeout` seconds, or at once when cancelled.
+
+    Args:
+        endpoint: A URL (see `Endpoint`), or a `trio_websocket.WebSocketConnection` that you opened and will close.
+        heartbeat: When to ping, and when to call the peer dead.
+        restart: Its `connect_timeout` and `close_timeout` apply.
+        inbox: How many messages may wait for you.
+        connector: Opens byte streams; real sockets by default.
+        rng: Source of the ping's phase; seeded by the system by default.
+        token: Sent to the server, over TLS or to loopback only.
+        ssl_context: For ``tcps://`` and ``wss://``; verifying with the system's authorities by default.
+        quality: Counts into this; one of its own by default.
+        on_event: Called with each event; must neither wait nor raise.
+        on_messages: Called with the messages of each read, instead of the inbox.
+        on_raw: Called with each message as it came, for recordings.
+
+    Raises:
+        ConfigError: The endpoint is none, or the token would leave in the clear.
+        ConnectError: It could not be connected to.
+        ConnectionClosed: The peer closed in an orderly way.
+        ConnectionLost: It did not (`PongTimeout`: it stopped answering).
+        SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
+    """
+    heartbeat = heartbeat or HeartbeatPolicy()
+    restart = restart or RestartPolicy()
+    where = Endpoint.parse(endpoint) if isinstance(endpoint, str | Endpoint) else endpoint
+    box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
+    transport: Transport | None = None
+    try:
+        async with open_background() as background:
+            transport = await connect_transport(
+                where,
+                background.nursery,
+                connector=connector,
+                timeout=restart.connect_timeout,
+                token=token,
+                ssl_context=ssl_context,
+                on_raw=on_raw,
+            )
+            is_tutorial = isinstance(where, Endpoint) and where.dialect == "tutorial"
+            connection = Connection(
+                transport,
+                str(where) if isinstance(where, Endpoint) else transport.peer,
+                heartbeat=heartbeat,
+                inbox=box,
+                rng=rng or Random(),
+                quality=quality or ConnectionQuality(pong_timeout=heartbeat.pong_timeout),
+                on_event=on_event or _ignore,
+                on_messages=on_messages or box.put,
+                remembered=heartbeat.max_missed_pongs if is_tutorial else REMEMBERED,
+            )
+            try:
+                background.start_soon(connection.read, name=f"reader {connection.name}")
+                background.start_soon(connection.ping, name=f"pinger {connection.name}")
+                background.start_soon(connection.monitor, name=f"monitor {connection.name}")
+                yield connection
+                background.leave()
+                await connection.say_goodbye(restart.close_timeout)
+            finally:
+                connection.close()
+    finally:
+        # Last, because closing a stream makes the tasks that use it fail.
+        if transport is not None:
+            with trio.move_on_after(1, shield=True):  # it never waits; shielded, since it must happen when cancelled too
+                await transport.abort()
+
+
+def _ignore(_event: Event) -> None:
+    """Nobody listens."""

@@ -1,0 +1,362 @@
+"""A session: what survives reconnection. Quotes once and in order, subscriptions restored, gaps told."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from ._background import open_background
+from ._broadcast import Broadcast, EventChannel
+from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy
+from .events import (
+    Closed,
+    Connected,
+    Connecting,
+    ConnectionState,
+    EndedForGood,
+    Event,
+    Gap,
+    Lost,
+    QualitySnapshot,
+    Quote,
+    RetryScheduled,
+    ServerError,
+    SessionStatus,
+    Subscribed,
+)
+from .exceptions import LocalProtocolError
+from .inbox import Inbox
+from .protocol.messages import SYMBOL, ErrorNotice, GapNotice, Message, Resume, Subscribe, Unsubscribe
+from .protocol.messages import Subscribed as SubscribedMessage
+from .sansio.arbitration import FeedArbiter
+from .sansio.quality import ConnectionQuality, Verdict
+from .sansio.subscriptions import SubscriptionBook
+from .supervisor import Options, Supervisor
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from .connection import Connection
+    from .sansio.windows import WindowSnapshot
+    from .transports.abc import Connector
+
+
+class Session:
+    """One feed that survives reconnection, as `open_session` gives it.
+
+    Iterating over it gives quotes, each once and in order; what could not be had is told by `Gap` events.
+    """
+
+    def __init__(self, endpoint: Endpoint, options: Options, inbox: Inbox, quality: ConnectionQuality) -> None:
+        self.endpoint = endpoint
+        self.status = SessionStatus.CONNECTING
+        """Where the session is between its connections."""
+        self._inbox = inbox
+        self._quality = quality
+        self._book = SubscriptionBook()
+        self._arbiter = FeedArbiter()
+        self._resuming: set[str] = set()
+        self._events = Broadcast()
+        self._connection: Connection | None = None
+        self._is_connected = trio.Event()
+        self._has_ended = trio.Event()
+        self._leaving = trio.Event()
+        self._supervisor = Supervisor(endpoint, options)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.endpoint} {self.status.value}>"
+
+    @property
+    def state(self) -> ConnectionState:
+        """What the current connection's heartbeat says; DISCONNECTED between connections."""
+        return ConnectionState.DISCONNECTED if self._connection is None else self._connection.state
+
+    @property
+    def missed_pongs(self) -> int:
+        """Pongs missed since the last one came, on the current connection."""
+        return 0 if self._connection is None else self._connection.missed_pongs
+
+    @property
+    def rtt(self) -> float | None:
+        """The current connection's last round-trip time in seconds, None before its first."""
+        return None if self._connection is None else self._connection.rtt
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that runs or ran last."""
+        return self._supervisor.attempt
+
+    @property
+    def dropped(self) -> int:
+        """Quotes dropped so far because you were slow."""
+        return self._inbox.dropped
+
+    def __aiter__(self) -> Session:
+        return self
+
+    async def __anext__(self) -> Quote:
+        """Wait for the next quote. The session's end cancels this, and comes out of the block around it."""
+        quote = await self._inbox.take_one()
+        if quote is None:
+            raise StopAsyncIteration
+        assert isinstance(quote, Quote)  # noqa: S101 - nothing else is put in
+        return quote
+
+    async def receive_batch(self) -> list[Quote]:
+        """Wait for quotes and return all that wait, oldest first; [] once the session has ended."""
+        return await self._inbox.take()  # type: ignore[return-value]  # nothing else is put in
+
+    def events(self) -> _Events:
+        """Open a channel of events: ``async with session.events() as events: async for event in events: ...``.
+
+        It begins with the session's last 100 events. A reader slower than 1024 events loses the oldest, and is told by
+        `EventsDropped`.
+        """
+        return _Events(self._events)
+
+    async def wait_connected(self) -> None:
+        """Wait until a connection stands. Use your own `trio.fail_after` around it if you like."""
+        await trio.lowlevel.checkpoint()
+        while self.status is not SessionStatus.CONNECTED:
+            await self._is_connected.wait()
+
+    async def subscribe(self, symbol: str) -> None:
+        """Want a symbol's quotes, now and after every reconnect.
+
+        Raises:
+            LocalProtocolError: No wire format carries such a symbol.
+        """
+        await trio.lowlevel.checkpoint()
+        if not SYMBOL.fullmatch(symbol):
+            raise LocalProtocolError(f"symbol {symbol!r} must be 1 to 64 of A-Z a-z 0-9 . _ - /")
+        if self._book.want(symbol) and self._connection is not None:
+            self._send_wanted(self._connection)
+
+    async def unsubscribe(self, symbol: str) -> None:
+        """Want no more of a symbol's quotes; what is on its way may still come."""
+        await trio.lowlevel.checkpoint()
+        if self._book.unwant(symbol):
+            self._arbiter.forget(symbol)
+            self._resuming.discard(symbol)
+            if self._connection is not None:
+                self._connection.put(Unsubscribe(symbol))
+
+    def quality(self) -> QualitySnapshot:
+        """A frozen snapshot of the session's counts and the current connection's latencies (seconds)."""
+        return self._quality.snapshot(trio.current_time())
+
+    def window(self, minutes: Literal[1, 5, 60]) -> WindowSnapshot:
+        """Counts and latencies (seconds) of the last 1, 5 or 60 minutes."""
+        return self._quality.window(minutes, trio.current_time())
+
+    def report(self) -> str:
+        """The statistics for people, seven lines."""
+        return self._quality.report()
+
+    def is_suitable_for_trading(self, *, max_data_age: float = 10.0) -> Verdict:
+        """Whether the feed may be traded on now: falsy if not, with `.reasons`.
+
+        Args:
+            max_data_age: Seconds that the newest quote may be old, where something is subscribed.
+        """
+        return self._quality.is_suitable_for_trading(
+            trio.current_time(),
+            is_connected=self._connection is not None,
+            has_subscriptions=bool(self._book.wanted),
+            max_data_age=max_data_age,
+        )
+
+    def should_reconnect(self) -> Verdict:
+        """Whether the connection is so bad that another may be better, with `.reasons`. Advice: nothing acts on it."""
+        return self._quality.should_reconnect(trio.current_time())
+
+    # -- what the supervisor and its connections call ------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """The supervisor task."""
+        try:
+            await self._supervisor.run(self._hold)
+        finally:
+            self.status = SessionStatus.DISCONNECTED
+            self._inbox.close()
+            self._has_ended.set()
+
+    async def leave(self, timeout: float) -> None:
+        """Let the connection close in an orderly way, if there is one."""
+        await trio.lowlevel.checkpoint()
+        self._leaving.set()
+        if self._connection is not None:
+            with trio.move_on_after(timeout):
+                await self._has_ended.wait()
+
+    def end(self) -> None:
+        """The last word."""
+        self.status = SessionStatus.DISCONNECTED
+        self.receive_event(Closed(at=trio.current_time()))
+        self._inbox.close()
+        self._events.close()
+
+    async def _hold(self, connection: Connection) -> None:
+        """The handler: restore the subscriptions, then let the tasks of the connection do the rest."""
+        self._connection = connection
+        try:
+            self._book.start_connection()
+            self._resuming.clear()
+            self._send_wanted(connection)
+            await self._leaving.wait()
+        finally:
+            self._connection = None
+
+    def _send_wanted(self, connection: Connection) -> None:
+        for symbol in self._book.to_send():
+            position = self._arbiter.position(symbol)
+            if position is not None:
+                self._resuming.add(symbol)
+            connection.put(Subscribe(symbol, None if position is None else Resume(*position)))
+            self._book.mark_sent(symbol, trio.current_time())
+
+    def receive_event(self, event: Event) -> None:
+        """Follow the connection, and tell everybody."""
+        match event:
+            case Connecting():
+                first = event.attempt == 1 and self.status is SessionStatus.CONNECTING
+                self.status = SessionStatus.CONNECTING if first else SessionStatus.RECONNECTING
+            case Connected():
+                self.status = SessionStatus.CONNECTED
+                self._is_connected.set()
+                self._is_connected = trio.Event()
+            case Lost() | RetryScheduled():
+                self.status = SessionStatus.RECONNECTING
+            case EndedForGood():
+                self.status = SessionStatus.DISCONNECTED
+            case _:
+                pass
+        self._events.put(event)
+
+    def receive_messages(self, messages: list[Message]) -> None:
+        """Sort one read's messages: quotes to the inbox, everything else into decisions."""
+        now = trio.current_time()
+        fresh: list[Message] = []
+        for message in messages:
+            match message:
+                case Quote():
+                    self._receive_quote(message, now, fresh)
+                case GapNotice():
+                    is_resume = message.symbol in self._resuming
+                    self._arbiter.announce(
+                        message.symbol, message.stream, message.first, message.last, is_resume=is_resume, now=now
+                    )
+                case SubscribedMessage():
+                    if self._book.receive_ack(message.symbol, now):
+                        self._events.put(Subscribed(at=now, symbol=message.symbol))
+                case ErrorNotice():
+                    self._receive_error(message, now)
+                case _:
+                    pass
+        if fresh:
+            self._inbox.put(fresh)
+
+    def _receive_quote(self, quote: Quote, now: float, fresh: list[Message]) -> None:
+        self._book.receive_data(quote.symbol, now)
+        for each in self._arbiter.receive_quote(quote, now):
+            if isinstance(each, Gap):
+                self._events.put(each)
+            else:
+                self._resuming.discard(each.symbol)
+                fresh.append(each)
+
+    def _receive_error(self, error: ErrorNotice, now: float) -> None:
+        if error.code == "unknown_symbol":
+            for symbol in self._book.wanted:
+                if symbol in error.message.split():
+                    self._book.receive_rejection(symbol, now)
+        self._events.put(ServerError(at=now, code=error.code, message=error.message))
+
+
+class _Events:
+    """The context manager of `Session.events`; asynchronous, so that it reads like the others."""
+
+    def __init__(self, broadcast: Broadcast) -> None:
+        self._subscription = broadcast.subscribe()
+
+    async def __aenter__(self) -> EventChannel:
+        await trio.lowlevel.checkpoint()
+        return self._subscription.__enter__()
+
+    async def __aexit__(self, *_exc: object) -> None:  # noqa: ASYNC910 - nothing to wait for, and nothing to hide an error
+        self._subscription.__exit__(None, None, None)
+
+
+@asynccontextmanager
+async def open_session(
+    endpoint: str | Endpoint,
+    *,
+    subscribe: Iterable[str] = (),
+    heartbeat: HeartbeatPolicy | None = None,
+    backoff: BackoffPolicy | None = None,
+    restart: RestartPolicy | None = None,
+    inbox: InboxPolicy | None = None,
+    connector: Connector | None = None,
+    rng: Random | None = None,
+    token: str | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    on_raw: Callable[[bytes], None] | None = None,
+) -> AsyncIterator[Session]:
+    """Keep a connection to an endpoint alive for the length of the block, and restore it whenever it is lost.
+
+    Entering does not wait for the first connection (`Session.wait_connected` does). Leaving closes the connection in an
+    orderly way within `RestartPolicy.close_timeout` seconds; cancelled, it is over at once. A session that ends by itself
+    cancels the block and raises the reason out of it, bare.
+
+    Args:
+        endpoint: A URL, see `Endpoint`.
+        subscribe: Symbols to subscribe to, on every connection.
+        heartbeat: When to ping, and when to call the peer dead.
+        backoff: How long to wait between attempts.
+        restart: When to give up (never, by default) and how long connecting and closing may take.
+        inbox: How many quotes may wait for you, and what gives way.
+        connector: Opens byte streams (``async (host, port)``); real sockets by default.
+        rng: Source of all jitter; seeded by the system by default.
+        token: Sent to the server, over TLS or to loopback only.
+        ssl_context: For ``tcps://`` and ``wss://``; verifying with the system's authorities by default.
+        on_raw: Called with each message as it came, for recordings; must neither wait nor raise.
+
+    Raises:
+        ConfigError: The endpoint is none, a policy is impossible, or the token would leave in the clear.
+        GaveUp: `RestartPolicy.max_attempts` attempts failed in a row.
+        SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
+    """
+    where = Endpoint.parse(endpoint)
+    heartbeat = heartbeat or HeartbeatPolicy()
+    restart = restart or RestartPolicy()
+    box = Inbox(inbox or InboxPolicy())
+    quality = ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
+    options = Options(
+        heartbeat=heartbeat,
+        backoff=backoff or BackoffPolicy(),
+        restart=restart,
+        inbox=box,
+        connector=connector,
+        rng=rng or Random(),
+        token=token,
+        ssl_context=ssl_context,
+        quality=quality,
+        on_event=lambda event: session.receive_event(event),
+        on_messages=lambda messages: session.receive_messages(messages),
+        on_raw=on_raw,
+    )
+    session = Session(where, options, box, quality)
+    for symbol in subscribe:
+        await session.subscribe(symbol)
+    try:
+        async with open_background() as background:
+            background.start_soon(session.run, name=f"supervisor {where}")
+            yield session
+            background.leave()
+            await session.leave(restart.close_timeout)
+    finally:
+        session.end()

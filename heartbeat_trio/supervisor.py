@@ -1,0 +1,201 @@
+"""Connect, run, lose, back off, again. What it decides is decided by `sansio.restart`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy
+from .connection import Connection, open_connection
+from .events import Connected, Connecting, EndedForGood, Event, Lost, PongReceived, RetryScheduled
+from .exceptions import ConnectError, ConnectionClosed, ConnectionLost, GaveUp
+from .sansio.restart import GiveUp, Restarts, Retry
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+
+    from .inbox import Inbox
+    from .protocol.messages import Message
+    from .sansio.quality import ConnectionQuality
+    from .transports.abc import Connector
+
+
+GOING_AWAY = frozenset({1001, 1012, 1013})
+"""Close codes with which a server sends all its clients away at once (RFC 6455 §7.4.1, and the registry of codes)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every connection of a session is opened with; see `open_connection`."""
+
+    heartbeat: HeartbeatPolicy = field(default_factory=HeartbeatPolicy)
+    backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    inbox: InboxPolicy | Inbox = field(default_factory=InboxPolicy)
+    connector: Connector | None = None
+    rng: Random = field(default_factory=Random)
+    token: str | None = None
+    ssl_context: ssl.SSLContext | None = None
+    quality: ConnectionQuality | None = None
+    on_event: Callable[[Event], None] = lambda _event: None
+    on_messages: Callable[[list[Message]], None] | None = None
+    on_raw: Callable[[bytes], None] | None = None
+
+
+class Supervisor:
+    """Runs a handler on connection after connection to one endpoint.
+
+    Args:
+        endpoint: Where to connect.
+        options: How.
+    """
+
+    def __init__(self, endpoint: Endpoint, options: Options) -> None:
+        self._endpoint = endpoint
+        self._options = options
+        self._restarts = Restarts(options.restart, options.backoff)
+        self.attempt = 0
+        """The attempt that runs or ran last, as `Connecting` told it."""
+
+    async def run(self, handler: Callable[[Connection], Awaitable[None]]) -> None:
+        """Call the handler once per connection until it returns.
+
+        A connection's end cancels the handler. An exception of the handler that is this end, or a group made only of it,
+        counts as the end; any other ends the supervision and comes out unchanged.
+
+        Raises:
+            GaveUp: `RestartPolicy.max_attempts` attempts failed in a row.
+        """
+        while True:
+            loss = await self._attempt(handler)
+            if loss is None:
+                return
+            retry = self._decide(loss)
+            self._emit(RetryScheduled(at=trio.current_time(), attempt=retry.attempt, delay=retry.delay))
+            await trio.sleep(retry.delay)
+
+    async def _attempt(self, handler: Callable[[Connection], Awaitable[None]]) -> Exception | None:
+        """Connect once and run the handler; the loss is returned, None when the handler returned."""
+        await trio.lowlevel.checkpoint()
+        options = self._options
+        self.attempt = self._restarts.attempt_started(trio.current_time())
+        self._emit(Connecting(at=trio.current_time(), attempt=self.attempt))
+        connection: Connection | None = None
+        try:
+            async with open_connection(
+                self._endpoint,
+                heartbeat=options.heartbeat,
+                restart=options.restart,
+                inbox=options.inbox,
+                connector=options.connector,
+                rng=options.rng,
+                token=options.token,
+                ssl_context=options.ssl_context,
+                quality=options.quality,
+                on_event=self._on_event,
+                on_messages=self._on_messages if options.on_messages else None,
+                on_raw=options.on_raw,
+            ) as connection:
+                self._connected()
+                await handler(connection)
+        except ConnectError as error:
+            if connection is not None:
+                raise
+            return error
+        except (ConnectionLost, ConnectionClosed, ExceptionGroup) as error:
+            if connection is None or not connection.has_caused(error):
+                raise
+            return _leaf(error)
+        finally:
+            if connection is not None and options.quality is not None:
+                options.quality.end_connection(trio.current_time())
+        return None
+
+    def _connected(self) -> None:
+        now = trio.current_time()
+        self._restarts.connected(now)
+        if self._options.quality is not None:
+            self._options.quality.start_connection(now)
+        self._emit(Connected(at=now))
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, PongReceived):
+            self._restarts.alive(event.at)
+        self._emit(event)
+
+    def _on_messages(self, messages: list[Message]) -> None:
+        self._restarts.alive(trio.current_time())
+        if self._options.on_messages is not None:
+            self._options.on_messages(messages)
+
+    def _decide(self, loss: Any) -> Retry:  # noqa: ANN401 - one of the three errors with a cause
+        """Tell the loss, and decide when to try again."""
+        now = trio.current_time()
+        self._emit(Lost(at=now, cause=loss.cause, detail=str(loss)))
+        decision = self._restarts.ended(
+            now,
+            cause=loss.cause,
+            detail=str(loss),
+            rng=self._options.rng,
+            is_mass_loss=loss.cause == "goodbye" or getattr(loss, "code", None) in GOING_AWAY,
+            retry_after=getattr(loss, "retry_after", None),
+        )
+        if isinstance(decision, GiveUp):
+            self._emit(EndedForGood(at=now, attempts=decision.history))
+            listed = "; ".join(f"#{each.number} {each.cause}: {each.detail}" for each in decision.history)
+            raise GaveUp(
+                f"gave up on {self._endpoint} after {len(decision.history)} failed attempts: {listed}",
+                history=decision.history,
+            ) from loss
+        return decision
+
+    def _emit(self, event: Event) -> None:
+        self._options.on_event(event)
+
+
+def _leaf(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def run_session(
+    endpoint: str | Endpoint,
+    handler: Callable[[Connection], Awaitable[None]],
+    *,
+    heartbeat: HeartbeatPolicy | None = None,
+    backoff: BackoffPolicy | None = None,
+    restart: RestartPolicy | None = None,
+    inbox: InboxPolicy | None = None,
+    connector: Connector | None = None,
+    rng: Random | None = None,
+    token: str | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> None:
+    """Call ``handler(connection)`` once per connection, reconnecting in between, until it returns.
+
+    When the connection ends, the handler is cancelled, and called again with the next connection after the backoff. An
+    exception of the handler that is this connection's own end counts as the end; any other ends the session unchanged.
+    Arguments are those of `open_connection`, and the policies of backoff and restart.
+
+    Raises:
+        ConfigError: The endpoint is none, or a policy is impossible.
+        GaveUp: `RestartPolicy.max_attempts` attempts failed in a row; `.history` lists them.
+    """
+    options = Options(
+        heartbeat=heartbeat or HeartbeatPolicy(),
+        backoff=backoff or BackoffPolicy(),
+        restart=restart or RestartPolicy(),
+        inbox=inbox or InboxPolicy(),
+        connector=connector,
+        rng=rng or Random(),
+        token=token,
+        ssl_context=ssl_context,
+        on_event=on_event or (lambda _event: None),
+    )
+    await Supervisor(Endpoint.parse(endpoint), options).run(handler)

@@ -1,0 +1,158 @@
+"""From an endpoint to a transport, and from an accepted stream to one: TCP, TLS, tokens and handshakes."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..config import Endpoint
+from ..exceptions import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, LossCause
+from ..protocol.messages import Auth, AuthOk, ErrorNotice
+from .evidence import open_socket_stream
+from .tcp import LineTransport
+from .tls import client_context, wrap_tls
+from .trio_websocket import TappedWebSocketTransport, adopt_websocket
+from .websocket import connect_websocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import trio_websocket
+
+    from .abc import Connector, Transport
+
+TIMED_OUT = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
+
+
+async def connect_transport(
+    where: Endpoint | trio_websocket.WebSocketConnection,
+    nursery: trio.Nursery,
+    *,
+    timeout: float,
+    connector: Connector | None = None,
+    token: str | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    on_raw: Callable[[bytes], None] | None = None,
+) -> Transport:
+    """Open a connection, with everything up to the first message of its user.
+
+    Args:
+        where: An endpoint, or a WebSocket connection that the application opened.
+        nursery: The connection's nursery.
+        timeout: Seconds for name, TCP, TLS, handshake and token together.
+        connector: Opens byte streams; real sockets by default.
+        token: Goes into the first line over TCP, into ``Authorization: Bearer`` over WebSocket.
+        ssl_context: For ``tcps://`` and ``wss://``.
+        on_raw: Called with each message as it came.
+
+    Raises:
+        ConfigError: The token would leave in the clear.
+        ConnectError: It failed; nothing is left open.
+    """
+    if not isinstance(where, Endpoint):
+        await trio.lowlevel.checkpoint()
+        return adopt_websocket(where, nursery, on_raw=on_raw)
+    _check_token(where, token)
+    stream: trio.abc.Stream | None = None
+    transport: Transport | None = None
+    try:
+        with trio.fail_after(timeout):
+            stream = await (connector or open_socket_stream)(where.host, where.port)
+            if where.is_tls:
+                stream = wrap_tls(stream, ssl_context or client_context(), server_side=False, server_hostname=where.host)
+                await stream.do_handshake()
+            transport = await _converse(where, stream, nursery, token, on_raw)
+            return transport
+    except Exception as error:
+        failure = _explain(where, error, timeout)
+        if failure is None:
+            raise
+        raise failure from error
+    finally:
+        if transport is None and stream is not None:
+            await trio.aclose_forcefully(stream)
+
+
+async def _converse(
+    where: Endpoint,
+    stream: trio.abc.Stream,
+    nursery: trio.Nursery,
+    token: str | None,
+    on_raw: Callable[[bytes], None] | None,
+) -> Transport:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if where.is_websocket and where.engine == "native":
+        return await connect_websocket(stream, nursery, where, headers, on_raw=on_raw)
+    if where.is_websocket:
+        engine = TappedWebSocketTransport(stream, nursery, role="client", on_raw=on_raw)
+        await engine.connect(where, headers)
+        return engine
+    await trio.lowlevel.checkpoint()
+    lines = LineTransport(stream, nursery, role="client", bare_pings=where.dialect == "tutorial", on_raw=on_raw)
+    if token:
+        await _authenticate(lines, token)
+    return lines
+
+
+async def _authenticate(transport: Transport, token: str) -> None:
+    await transport.send(Auth(token))
+    while True:
+        for message in await transport.receive():
+            if isinstance(message, AuthOk):
+                return
+            if isinstance(message, ErrorNotice):
+                raise ConnectError(
+                    f"{transport.peer} refused the token: {message.code} {message.message}", cause="handshake", status=401
+                )
+
+
+def _check_token(where: Endpoint, token: str | None) -> None:
+    if token is None or where.is_tls or _is_loopback(where.host):
+        return
+    secure = "wss" if where.is_websocket else "tcps"
+    raise ConfigError(f"a token is not sent in the clear to {where.authority}: use {secure}:// instead of {where.scheme}://")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _explain(where: Endpoint, error: BaseException, timeout: float) -> ConnectError | None:
+    """What a failed attempt is to the user; None for what is no failure of the network."""
+    if isinstance(error, ConnectError):
+        return ConnectError(f"connecting to {where} failed: {error}", cause=error.cause, status=error.status)
+    if isinstance(error, trio.TooSlowError):
+        return ConnectError(f"connecting to {where} took longer than {timeout:g} s", cause="connect_timeout")
+    if isinstance(error, ConnectionLost | ConnectionClosed):
+        return ConnectError(f"connecting to {where} failed: {error}", cause="handshake")
+    if isinstance(error, OSError | trio.BrokenResourceError):
+        first = _first_leaf(error)
+        return ConnectError(f"connecting to {where} failed: {first}", cause=_cause(first))
+    return None
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    """Follow causes and groups down to the first thing that went wrong."""
+    while True:
+        below = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+        if below is None:
+            return error
+        error = below
+
+
+def _cause(error: BaseException) -> LossCause:
+    if isinstance(error, socket.gaierror):
+        return "dns"
+    if isinstance(error, ssl.SSLError):
+        return "tls"
+    if isinstance(error, TimeoutError) or getattr(error, "errno", None) in TIMED_OUT:
+        return "connect_timeout"
+    return "reset" if isinstance(error, ConnectionResetError | trio.BrokenResourceError) else "connect_refused"

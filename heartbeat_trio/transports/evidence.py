@@ -1,0 +1,220 @@
+"""Byte streams over sockets of our own, which know whether anything lies unread and whether anybody waits for it.
+
+They work on the standard library's non-blocking socket through `trio.lowlevel`, because what a heartbeat needs (a read that
+says when it really waits, a send that never waits) is not to be had from `trio.SocketStream`.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import sys
+from typing import TYPE_CHECKING
+
+import trio
+
+from .abc import ByteStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
+READ_SIZE = 64 * 1024
+"""Bytes asked of the kernel at once. One read is one batch of messages."""
+
+
+class SocketStream(ByteStream):
+    """A `ByteStream` over a connected TCP socket.
+
+    Resource handling: the socket belongs to the stream from construction on, and `aclose` closes it at once, unsent bytes
+    being left to the kernel. Error handling: what the network does to us is `trio.BrokenResourceError`, with the `OSError`
+    as its cause; use after `aclose` is `trio.ClosedResourceError`.
+
+    Args:
+        sock: A connected stream socket; it is made non-blocking, and Nagle's algorithm is switched off, as a ping that
+            waits for an earlier ACK would measure the wait.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sock
+        self._is_receiving = False
+        self._is_sending = False
+        self.peer = _address(sock)
+        self.is_waiting = False
+        self.on_handed_over: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<SocketStream {self.peer}>"
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Wait for bytes and return at most `max_bytes` of them (64 KiB by default); b"" is the end of the stream."""
+        if self._is_receiving:
+            raise trio.BusyResourceError("another task is already receiving from this stream")
+        self._is_receiving = True
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            data = self._receive_nowait(max_bytes or READ_SIZE)
+            if data is not None:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return data
+            while data is None:
+                await self._wait_readable()
+                data = self._receive_nowait(max_bytes or READ_SIZE)
+            return data
+        finally:
+            self._is_receiving = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Hand all bytes to the kernel, waiting while the socket is full.
+
+        Cancelled midway, nobody knows how much was sent: the stream is of no more use then.
+        """
+        if self._is_sending:
+            raise trio.BusyResourceError("another task is already sending through this stream")
+        self._is_sending = True
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            with memoryview(data) as view:
+                sent = self.send_nowait(view)
+                while sent < len(view):
+                    await self._wait(trio.lowlevel.wait_writable)
+                    sent += self.send_nowait(view[sent:])
+            if self.on_handed_over is not None:
+                self.on_handed_over()
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        finally:
+            self._is_sending = False
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until the socket takes bytes."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._check_open()
+        await self._wait(trio.lowlevel.wait_writable)
+
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
+        """See `ByteStream.send_nowait`."""
+        self._check_open()
+        try:
+            return self._socket.send(data) if data else 0
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError(f"sending to {self.peer} failed: {error.strerror}") from error
+
+    def unread_bytes(self) -> int:
+        """Bytes in the kernel's receive buffer (FIONREAD); 0 where the platform cannot tell, or once closed."""
+        if sys.platform == "win32" or self._socket.fileno() < 0:
+            return 0
+        (count,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, b"\0\0\0\0"))
+        return int(count)
+
+    async def aclose(self) -> None:
+        """Close the socket at once, then give way to other tasks."""
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+        await trio.lowlevel.checkpoint()
+
+    async def send_eof(self) -> None:
+        """Say that nothing more will be sent; the peer may go on sending."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._check_open()
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise trio.BrokenResourceError(f"shutting down to {self.peer} failed: {error.strerror}") from error
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _check_open(self) -> None:
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError("this stream was closed")
+
+    def _receive_nowait(self, max_bytes: int) -> bytes | None:
+        self._check_open()
+        try:
+            return self._socket.recv(max_bytes)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise trio.BrokenResourceError(f"receiving from {self.peer} failed: {error.strerror}") from error
+
+    async def _wait_readable(self) -> None:
+        self.is_waiting = True
+        try:
+            await self._wait(trio.lowlevel.wait_readable)
+        finally:
+            self.is_waiting = False
+
+    async def _wait(self, wait: Callable[[socket.socket], object]) -> None:
+        await wait(self._socket)  # type: ignore[misc]  # both are coroutine functions; Trio's stubs differ by platform
+
+
+class SocketListener(trio.abc.Listener[SocketStream]):
+    """Accepts TCP connections as `SocketStream`s, over one of `trio.open_tcp_listeners`' listeners."""
+
+    def __init__(self, listener: trio.SocketListener) -> None:
+        self._listener = listener
+        self.address = _format_address(listener.socket.getsockname())
+        self.port: int = listener.socket.getsockname()[1]
+
+    async def accept(self) -> SocketStream:
+        """Wait for a connection. A shortage of file descriptors is an `OSError` that `trio.serve_listeners` survives."""
+        return take_over(await self._listener.accept())
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        await self._listener.aclose()
+
+
+def take_over(stream: trio.SocketStream) -> SocketStream:
+    """Move a Trio stream's socket into a stream of ours; the Trio stream is closed without touching the connection."""
+    return SocketStream(socket.socket(fileno=stream.socket.detach()))
+
+
+async def open_socket_stream(host: str, port: int) -> SocketStream:
+    """Connect over TCP: the default connector. Addresses are raced as by `trio.open_tcp_stream` (RFC 8305).
+
+    Raises:
+        OSError: Nothing could be connected to; `socket.gaierror` if the name does not resolve.
+    """
+    return take_over(await trio.open_tcp_stream(host, port))
+
+
+async def listen_tcp(host: str | None, port: int) -> list[SocketListener]:
+    """Listen on a host's addresses; port 0 picks one, the same for all of them.
+
+    Raises:
+        OSError: The address cannot be bound; the message names it.
+    """
+    try:
+        first, *others = await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno or errno.EINVAL, f"cannot listen on {host}:{port}: {reason}") from error
+    listeners = [SocketListener(first)]
+    if port != 0:
+        return listeners + [SocketListener(other) for other in others]
+    for other in others:  # with port 0 each address would get a port of its own
+        await other.aclose()
+    return listeners
+
+
+def _address(sock: socket.socket) -> str:
+    try:
+        return _format_address(sock.getpeername())
+    except OSError:  # the peer is gone already; the first read will tell
+        return "a vanished peer"
+
+
+def _format_address(name: object) -> str:
+    if not isinstance(name, tuple):
+        return str(name) or "a local socket"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,216 @@
+"""The one way out of a connection: a bounded buffer that never makes anybody wait who did not ask for it.
+
+Whoever finds it idle writes at once, without blocking; when the socket is full, an on-demand ``writer`` task takes over.
+Control messages overtake data that has not begun; of several unsent messages of one kind only the newest is kept where the
+kind says so. A write that has begun is finished: half a frame, or a cancelled write below TLS, would break the stream.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from .tls import bytes_below
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHUNK = 64 * 1024
+"""Bytes that one write may gather from many messages."""
+
+
+class Entry:
+    """One message on its way out."""
+
+    __slots__ = ("data", "has_begun", "is_done", "on_sent", "slot")
+
+    def __init__(self, data: bytes, slot: str | None, on_sent: Callable[[float], None] | None) -> None:
+        self.data = data
+        self.slot = slot
+        self.on_sent = on_sent
+        self.has_begun = False
+        self.is_done = False
+
+
+class OutputBuffer:
+    """Everything that a connection sends passes through here.
+
+    Args:
+        stream: Where the bytes go: a `ByteStream`, or TLS or a stranger's stream on top of anything.
+        nursery: Where the writer task runs when one is needed; cancelling it is the tear-down.
+        name: The peer, for the task's name.
+        limit: Bytes that may wait. More break the connection: the peer does not read (`on_overflow`).
+        on_overflow: Called once when the limit is passed.
+        spacing: Seconds between writes, one message each, for a peer that takes one read for one message.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.SendStream,
+        nursery: trio.Nursery,
+        *,
+        name: str,
+        limit: int,
+        on_overflow: Callable[[], None],
+        spacing: float = 0.0,
+    ) -> None:
+        self._stream = stream
+        self._nursery = nursery
+        self._name = name
+        self._limit = limit
+        self._on_overflow = on_overflow
+        self._spacing = spacing
+        below = bytes_below(stream) if isinstance(stream, trio.abc.Stream) else None
+        self._direct = below if below is stream and not spacing else None
+        self._can_stamp = below is not None
+        if below is not None:
+            below.on_handed_over = self._handed_over
+        self._urgent: deque[Entry] = deque()
+        self._data: deque[Entry] = deque()
+        self._writing: list[Entry] = []
+        self._rest = b""
+        self._is_writing = False
+        self._progress = trio.Event()
+        self.unsent_bytes = 0
+        self.is_broken = False
+
+    def put(
+        self, data: bytes, *, urgent: bool = False, slot: str | None = None, on_sent: Callable[[float], None] | None = None
+    ) -> Entry:
+        """Send without waiting, at once if nothing is queued.
+
+        Args:
+            data: One whole message.
+            urgent: Overtake data that has not begun.
+            slot: Replace an unsent urgent message of the same slot.
+            on_sent: Called with the time at which the message was handed over.
+        """
+        entry = Entry(data, slot, on_sent)
+        if self.is_broken:
+            return entry
+        if slot is not None:
+            self._drop_slot(slot)
+        (self._urgent if urgent else self._data).append(entry)
+        self.unsent_bytes += len(data)
+        if not self._is_writing:
+            self._flush()
+        if self.unsent_bytes > self._limit:
+            self.fail()
+            self._on_overflow()
+        return entry
+
+    async def send(self, data: bytes) -> bool:
+        """Send and wait until it was handed over; False if the connection broke first.
+
+        Cancelled before its first byte left, the message is withdrawn whole; later, it is completed all the same.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while self.unsent_bytes and self.unsent_bytes + len(data) > self._limit and not self.is_broken:
+            await self._progress.wait()
+        entry = self.put(data)
+        try:
+            while not (entry.is_done or self.is_broken):
+                await self._progress.wait()
+        finally:
+            self._withdraw(entry)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return entry.is_done
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing is queued, or the connection is broken."""
+        while self.unsent_bytes and not self.is_broken:
+            await self._progress.wait()
+        await trio.lowlevel.checkpoint()
+
+    def fail(self) -> None:
+        """The stream is broken or was given up: forget what is queued, and wake everybody who waits."""
+        self.is_broken = True
+        self._urgent.clear()
+        self._data.clear()
+        self.unsent_bytes = 0
+        self._wake()
+
+    def _drop_slot(self, slot: str) -> None:
+        for entry in self._urgent:
+            if entry.slot == slot:
+                self._urgent.remove(entry)
+                self.unsent_bytes -= len(entry.data)
+                return
+
+    def _withdraw(self, entry: Entry) -> None:
+        if not entry.has_begun and entry in self._data:
+            self._data.remove(entry)
+            self.unsent_bytes -= len(entry.data)
+
+    def _flush(self) -> None:
+        """Write what goes without waiting; leave the rest to a writer task."""
+        if self._direct is not None:
+            try:
+                while self._gather():
+                    sent = self._direct.send_nowait(self._rest)
+                    if sent < len(self._rest):
+                        self._rest = self._rest[sent:]
+                        break
+                    self._handed_over()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                # The reader learns of it from the same socket, after what the peer still had to say.
+                self.fail()
+        if self._gather() and not self.is_broken:
+            self._is_writing = True
+            self._nursery.start_soon(self._write, name=f"writer {self._name}")
+
+    async def _write(self) -> None:  # noqa: ASYNC910 - nobody awaits it
+        """The writer task: there is something to write when it starts, and it ends when nothing is left."""
+        try:
+            while True:
+                if not self._can_stamp:
+                    self._stamp()
+                await self._stream.send_all(self._rest)
+                self._handed_over()
+                if self._spacing:
+                    await trio.sleep(self._spacing)
+                if self.is_broken or not self._gather():
+                    break
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.fail()
+        finally:
+            self._is_writing = False
+
+    def _gather(self) -> bool:
+        """Make the next write of whole messages: all that is urgent, or as much data as fits; False if there is none."""
+        if self._writing:
+            return True
+        queue = self._urgent or self._data
+        size = 0
+        while queue and (not self._writing or (size + len(queue[0].data) <= CHUNK and not self._spacing)):
+            entry = queue.popleft()
+            entry.has_begun = True
+            self._writing.append(entry)
+            size += len(entry.data)
+        self._rest = self._writing[0].data if len(self._writing) == 1 else b"".join(e.data for e in self._writing)
+        return bool(self._writing)
+
+    def _handed_over(self) -> None:
+        """All bytes of the current write were accepted below us. Called again for the same write, it does nothing."""
+        if not self._writing:
+            return
+        self._stamp()
+        for entry in self._writing:
+            entry.is_done = True
+            self.unsent_bytes -= len(entry.data)
+        self._writing = []
+        self._rest = b""
+        self._wake()
+
+    def _stamp(self) -> None:
+        now = trio.current_time()
+        for entry in self._writing:
+            if entry.on_sent is not None:
+                entry.on_sent(now)
+                entry.on_sent = None
+
+    def _wake(self) -> None:
+        self._progress.set()
+        self._progress = trio.Event()

@@ -1,0 +1,137 @@
+"""What every transport over a stream shares: the way in, the way out, and what errors become."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError, LossCause
+from ..protocol.messages import Goodbye, Message, Ping, Pong
+from .abc import Transport
+from .evidence import READ_SIZE
+from .output import OutputBuffer
+from .tls import bytes_below
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OUTPUT_LIMIT = 2 * 1024 * 1024
+"""Bytes that may wait to be sent by a client: two messages of the largest size."""
+
+
+class StreamTransport(Transport):
+    """Base of the transports over a stream; a subclass adds the wire format.
+
+    Args:
+        stream: A `ByteStream`, or TLS on top of one, or any Trio stream (which cannot tell what is unread).
+        nursery: The connection's nursery. Cancel it and call `abort` to tear down.
+        limit: Bytes that may wait to be sent before the peer is given up.
+        spacing: See `OutputBuffer`.
+    """
+
+    def __init__(
+        self, stream: trio.abc.Stream, nursery: trio.Nursery, *, limit: int = OUTPUT_LIMIT, spacing: float = 0.0
+    ) -> None:
+        self._stream = stream
+        self._nursery = nursery
+        self._below = bytes_below(stream)
+        self.peer = "a stranger's stream" if self._below is None else self._below.peer
+        self._limit = limit
+        self._ending: HeartbeatTrioError | None = None
+        self._goodbye: Goodbye | None = None
+        self._output = OutputBuffer(
+            stream, nursery, name=self.peer, limit=limit, on_overflow=self._give_up_reading, spacing=spacing
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.peer}>"
+
+    def put(self, data: bytes, *, urgent: bool = False) -> None:
+        """See `Transport.put`."""
+        self._output.put(data, urgent=urgent)
+
+    def ping(self, nonce: bytes, on_sent: Callable[[float], None]) -> None:
+        """See `Transport.ping`. A ping that could not leave yet is replaced: the newest pong answers them all."""
+        self._output.put(self._encode_ping(nonce), urgent=True, slot="ping", on_sent=on_sent)
+
+    def pong(self, ping: Ping) -> None:
+        """See `Transport.pong`."""
+        data = self.encode(Pong(ping.nonce, ping.token, ping.is_control))
+        self._output.put(data, urgent=True, slot="pong")
+
+    async def send(self, message: Message) -> None:
+        """See `Transport.send`."""
+        if not await self._output.send(self.encode(message)):
+            raise ConnectionLost(f"the connection to {self.peer} broke before the message left", cause="reset")
+
+    @property
+    def unsent_bytes(self) -> int:
+        """See `Transport.unsent_bytes`."""
+        return self._output.unsent_bytes
+
+    async def wait_idle(self) -> None:
+        """See `Transport.wait_idle`."""
+        await self._output.wait_idle()
+
+    def is_caught_up(self) -> bool:
+        """See `Transport.is_caught_up`."""
+        return self._below is None or (self._below.is_waiting and self._below.unread_bytes() == 0)
+
+    async def abort(self) -> None:
+        """See `Transport.abort`."""
+        self._output.fail()
+        await trio.aclose_forcefully(self._stream)
+
+    def _encode_ping(self, nonce: bytes) -> bytes:
+        return self.encode(Ping(nonce))
+
+    async def _read(self) -> bytes:
+        """Wait for bytes; raise what ends the connection."""
+        if self._ending is not None:
+            await trio.lowlevel.checkpoint()
+            raise self._ending
+        try:
+            return bytes(await self._stream.receive_some(READ_SIZE))
+        except trio.BrokenResourceError as error:
+            raise self._why(self._lost(error)) from error
+        except trio.ClosedResourceError as error:
+            closed = ConnectionClosed(f"the connection to {self.peer} was closed by us", initiated_by="us")
+            raise self._why(closed) from error
+
+    def _why(self, otherwise: HeartbeatTrioError) -> HeartbeatTrioError:
+        """The reason that was found while we waited, if one was."""
+        return otherwise if self._ending is None else self._ending
+
+    def _note_goodbye(self, messages: list[Message]) -> None:
+        for message in messages:
+            if isinstance(message, Goodbye):
+                self._goodbye = message
+
+    def _closed_by_peer(self, *, code: int | None = None, reason: str = "") -> ConnectionClosed:
+        goodbye = self._goodbye
+        said = "" if code is None else f" with close code {code}"
+        said += f" ({reason})" if reason else ""
+        if goodbye is None:
+            return ConnectionClosed(f"{self.peer} closed the connection{said}", code=code, reason=reason)
+        return ConnectionClosed(
+            f"{self.peer} said goodbye ({goodbye.reason}, come back within {goodbye.retry_after:g} s){said}",
+            code=code,
+            reason=goodbye.reason,
+            retry_after=goodbye.retry_after,
+            cause="goodbye",
+        )
+
+    def _lost(self, error: BaseException) -> ConnectionLost:
+        chain: BaseException | None = error
+        cause: LossCause = "reset"
+        while chain is not None:
+            if isinstance(chain, ssl.SSLError):
+                cause = "tls"
+            error, chain = chain, chain.__cause__
+        return ConnectionLost(f"the connection to {self.peer} broke: {error}", cause=cause)
+
+    def _give_up_reading(self) -> None:
+        self._ending = ConnectionLost(f"{self.peer} does not read: more than {self._limit} bytes are unsent", cause="reset")
+        self._nursery.start_soon(trio.aclose_forcefully, self._stream, name=f"abort {self.peer}")

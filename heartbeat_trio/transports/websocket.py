@@ -1,0 +1,252 @@
+"""WebSocket over a stream, with `protocol.frames` doing the protocol: the native engine.
+
+It answers pings itself, never waits for a send, and tells a peer that breaks the protocol so, with the right close code,
+before it closes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from ..exceptions import ConnectError, ConnectionClosed, ConnectionLost
+from ..protocol import ops
+from ..protocol.frames import (
+    BinaryReceived,
+    CloseReceived,
+    FrameEvent,
+    HandshakeAccepted,
+    HandshakeRejected,
+    HandshakeRequested,
+    PingReceived,
+    PongReceived,
+    ProtocolFailed,
+    TextReceived,
+    WebSocketProtocol,
+)
+from ..protocol.messages import Message, Ping, Pong
+from .over_stream import OUTPUT_LIMIT, StreamTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..config import Endpoint
+
+DRAIN_TIMEOUT = 0.5
+"""Seconds that input is drained after our last word: closing a socket with unread input resets it, and the peer would
+never read the close code."""
+
+UNSOLICITED = b"\0"
+"""Nonce of a pong that cannot be an answer to our ping. No nonce of ours looks like it."""
+
+
+class WebSocketTransport(StreamTransport):
+    """Messages as JSON over WebSocket, on either side, after the handshake (`connect_websocket`, `accept_websocket`)."""
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        nursery: trio.Nursery,
+        protocol: WebSocketProtocol,
+        *,
+        role: Literal["client", "server"],
+        limit: int = OUTPUT_LIMIT,
+        on_raw: Callable[[bytes], None] | None = None,
+    ) -> None:
+        super().__init__(stream, nursery, limit=limit)
+        self.encoding = f"ws-frame-{role}"
+        self._protocol = protocol
+        self._role = role
+        self._on_raw = on_raw
+        self._early: list[FrameEvent] = []
+        self._is_receiving = False
+        self._has_ended = trio.Event()
+
+    async def receive(self) -> list[Message]:
+        """See `Transport.receive`. Control-frame pings are answered, and returned so that they can be counted."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._is_receiving = True
+        try:
+            while True:
+                early, self._early = self._early, []
+                messages = self._translate(early or await self._receive_events())
+                if messages or (self._protocol.has_partial_data and self._ending is None):
+                    self._note_goodbye(messages)
+                    return messages
+                await self._finish_if_failed()
+        except (ConnectionClosed, ConnectionLost):
+            self._has_ended.set()
+            raise
+        finally:
+            self._is_receiving = False
+
+    def encode(self, message: Message) -> bytes:
+        """See `Transport.encode`."""
+        if isinstance(message, Pong) and message.is_control:
+            return self._protocol.encode_pong(message.nonce)
+        return self._protocol.encode_text(ops.encode_text(message))
+
+    def _encode_ping(self, nonce: bytes) -> bytes:
+        return self._protocol.encode_ping(nonce)
+
+    async def aclose(self, *, code: int = 1000, reason: str = "") -> None:
+        """See `Transport.aclose`. The peer's close is waited for, so bound this with a timeout (RFC 6455 §7.1.1)."""
+        try:
+            if self._protocol.is_open:
+                self._output.put(self._protocol.encode_close(code, reason))
+            await self._output.wait_idle()
+            if self._is_receiving:
+                await self._has_ended.wait()
+            elif self._ending is None:
+                await self._drain()
+            await self._stream.aclose()
+        finally:
+            self._output.fail()
+            await trio.aclose_forcefully(self._stream)
+
+    async def receive_handshake(self) -> list[FrameEvent]:
+        """Wait for the events of one read during the handshake.
+
+        Raises:
+            ConnectError: The peer closed before it was done.
+        """
+        data = await self._read()
+        if not data:
+            raise ConnectError(f"{self.peer} closed the connection during the WebSocket handshake", cause="handshake")
+        return self._protocol.receive_data(data)
+
+    def keep_early(self, events: list[FrameEvent]) -> None:
+        """Keep what came in the same read as the handshake for the first `receive`."""
+        self._early = events
+
+    async def _receive_events(self) -> list[FrameEvent]:
+        data = await self._read()
+        return self._protocol.receive_data(data) if data else self._protocol.receive_eof()
+
+    def _translate(self, events: list[FrameEvent]) -> list[Message]:
+        messages: list[Message] = []
+        for event in events:
+            match event:
+                case TextReceived():
+                    if self._on_raw is not None:
+                        self._on_raw(event.payload)
+                    messages += map(_not_our_pong, ops.decode_text(event.payload, role=self._role))
+                case PongReceived():
+                    messages.append(Pong(event.payload or UNSOLICITED, is_control=True))
+                case PingReceived():
+                    ping = Ping(event.payload, is_control=True)
+                    self.pong(ping)
+                    messages.append(ping)
+                case BinaryReceived():
+                    messages += ops.decode_binary(role=self._role)
+                case CloseReceived():
+                    self._receive_close(event)
+                case ProtocolFailed():
+                    self._ending = ConnectionLost(
+                        f"{self.peer} broke the WebSocket protocol: {event.reason}", cause="protocol_error"
+                    )
+                    self._output.put(self._protocol.encode_close(event.code, event.reason))
+                case _:
+                    pass
+        return messages
+
+    def _receive_close(self, event: CloseReceived) -> None:
+        if self._protocol.is_open:
+            self._output.put(self._protocol.encode_close(event.code or 1000, ""))
+        self._ending = self._closed_by_peer(code=event.code, reason=event.reason)
+
+    async def _finish_if_failed(self) -> None:  # noqa: ASYNC910 - `receive` has just waited
+        if isinstance(self._ending, ConnectionLost):
+            with trio.move_on_after(DRAIN_TIMEOUT):
+                await self._output.wait_idle()
+                await self._drain()
+
+    async def _drain(self) -> None:  # noqa: ASYNC910 - its callers wait before
+        """Read until the peer closes, so that it can read what we said last."""
+        try:
+            while not self._protocol.is_closed and await self._stream.receive_some(65536):
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+
+def _not_our_pong(message: Message) -> Message:
+    """Our pings are control frames: a pong among the operations answers none of them."""
+    return Pong(UNSOLICITED, message.token) if isinstance(message, Pong) else message
+
+
+async def connect_websocket(
+    stream: trio.abc.Stream,
+    nursery: trio.Nursery,
+    endpoint: Endpoint,
+    headers: Mapping[str, str],
+    *,
+    on_raw: Callable[[bytes], None] | None = None,
+) -> WebSocketTransport:
+    """Do the client's handshake. Bound it with a timeout.
+
+    Raises:
+        ConnectError: The server refused (`status` says how), broke the protocol, or closed.
+    """
+    protocol = WebSocketProtocol("client", host=endpoint.authority, path=endpoint.path, headers=tuple(headers.items()))
+    transport = WebSocketTransport(stream, nursery, protocol, role="client", on_raw=on_raw)
+    await stream.send_all(protocol.connect())
+    while True:
+        events = await transport.receive_handshake()
+        for index, event in enumerate(events):
+            match event:
+                case HandshakeAccepted():
+                    transport.keep_early(events[index + 1 :])
+                    return transport
+                case HandshakeRejected():
+                    message = f"{transport.peer} refused the WebSocket handshake with status {event.status}"
+                    raise ConnectError(message, cause="handshake", status=event.status)
+                case _:
+                    raise ConnectError(f"{transport.peer} answered the handshake with {event}", cause="handshake")
+
+
+async def accept_websocket(
+    stream: trio.abc.Stream,
+    nursery: trio.Nursery,
+    *,
+    check: Callable[[str, dict[str, str]], int | None],
+    control_limit: int,
+) -> WebSocketTransport:
+    """Do the server's handshake. Bound it with a timeout.
+
+    Args:
+        stream: Just accepted, with TLS done.
+        nursery: The connection's nursery.
+        check: Gets path and headers (lower-case names), and returns an HTTP status to refuse with, or None.
+        control_limit: Bytes that may wait to be sent.
+
+    Raises:
+        ConnectError: The client was refused (`status`), broke the protocol, or closed.
+    """
+    protocol = WebSocketProtocol("server")
+    transport = WebSocketTransport(stream, nursery, protocol, role="server", limit=control_limit)
+    while True:
+        events = await transport.receive_handshake()
+        for index, event in enumerate(events):
+            if not isinstance(event, HandshakeRequested):
+                await _refuse(stream, protocol, 400)
+                raise ConnectError(f"{transport.peer} sent no WebSocket handshake: {event}", cause="handshake", status=400)
+            status = check(event.path, dict(event.headers))
+            if status is not None:
+                await _refuse(stream, protocol, status)
+                raise ConnectError(f"{transport.peer} was refused with {status}", cause="handshake", status=status)
+            await stream.send_all(protocol.accept())
+            transport.keep_early(events[index + 1 :])
+            return transport
+
+
+async def _refuse(stream: trio.abc.Stream, protocol: WebSocketProtocol, status: int) -> None:
+    """Answer a handshake with a refusal that the client can read before we close."""
+    try:
+        with trio.move_on_after(DRAIN_TIMEOUT):
+            await stream.send_all(protocol.reject(status))
+            while await stream.receive_some(65536):
+                pass
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        await trio.lowlevel.checkpoint()
