@@ -272,7 +272,7 @@ class Endpoint:
         port = port if port is not None else _DEFAULT_PORTS[parts.scheme]
         if not port:
             raise ConfigError(f"endpoint {shown}: a port from 1 to 65535 is needed; {example}")
-        kind = parts.scheme.rstrip("s") if parts.scheme != "ws" else "ws"
+        kind = parts.scheme[:3] if parts.scheme.startswith("tcp") else "ws"
         options = cls._options(parts.fragment, shown, kind)
         path = ""
         if kind == "ws":

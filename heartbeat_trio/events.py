@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from .exceptions import Attempt
+
 GapReason = Literal["expired", "conflated", "stream_changed", "unexplained"]
 
 
@@ -166,19 +168,6 @@ class EventsDropped(Event, frozen=True, kw_only=True):
     """The reader of an event channel was too slow and lost its ``count`` oldest events."""
 
     count: int
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One failed attempt, as listed by `GaveUp.history`.
-
-    ``started`` and ``ended`` are Trio time in seconds.
-    """
-
-    number: int
-    started: float
-    ended: float
-    cause: str
-    detail: str
 
 
 class QualitySnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from .events import Attempt
 
 LossCause = Literal[
     "pong_timeout",
@@ -36,6 +36,19 @@ LossCause = Literal[
     "handshake",
 ]
 """Why a connection, or one attempt at it, ended: the machine-readable half of a loss."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One failed attempt, as listed by `GaveUp.history`.
+
+    ``started`` and ``ended`` are Trio time in seconds.
+    """
+
+    number: int
+    started: float
+    ended: float
+    cause: str
+    detail: str
 
 
 class HeartbeatTrioError(Exception):

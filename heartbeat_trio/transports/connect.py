@@ -14,9 +14,10 @@ from ..config import Endpoint
 from ..exceptions import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, LossCause
 from ..protocol.messages import Auth, AuthOk, ErrorNotice
 from .evidence import open_socket_stream
+from .tapped import TappedWebSocketTransport
 from .tcp import LineTransport
 from .tls import client_context, wrap_tls
-from .trio_websocket import TappedWebSocketTransport, adopt_websocket
+from .trio_websocket import adopt_websocket
 from .websocket import connect_websocket
 
 if TYPE_CHECKING:

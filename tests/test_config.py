@@ -1,0 +1,111 @@
+"""Impossible policies and endpoints are refused when they are built, by name and value."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heartbeat_trio.config import BackoffPolicy, Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy, ServerPolicy
+from heartbeat_trio.exceptions import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("policy", "field", "value"),
+    [
+        (HeartbeatPolicy, "ping_interval", 0),
+        (HeartbeatPolicy, "ping_interval", math.nan),
+        (HeartbeatPolicy, "ping_interval", "5"),
+        (HeartbeatPolicy, "pong_timeout", 301),
+        (HeartbeatPolicy, "max_missed_pongs", 0),
+        (HeartbeatPolicy, "max_missed_pongs", 2.5),
+        (HeartbeatPolicy, "liveness", "often"),
+        (HeartbeatPolicy, "max_pongless", -1),
+        (BackoffPolicy, "initial", 0),
+        (BackoffPolicy, "factor", 0.5),
+        (BackoffPolicy, "maximum", 0.5),
+        (BackoffPolicy, "jitter", "some"),
+        (BackoffPolicy, "first_maximum", -1),
+        (RestartPolicy, "max_attempts", 0),
+        (RestartPolicy, "intensity", True),
+        (RestartPolicy, "connect_timeout", math.inf),
+        (InboxPolicy, "size", 0),
+        (InboxPolicy, "overflow", "block"),
+        (ServerPolicy, "max_clients", 0),
+        (ServerPolicy, "retry_after", 301),
+        (ServerPolicy, "control_limit", 10),
+    ],
+)
+def test_impossible_policy_names_field_and_value(policy: type[Any], field: str, value: object) -> None:
+    """Whoever reads the message knows what to change."""
+    with pytest.raises(ConfigError) as caught:
+        policy(**{field: value})
+
+    assert f"{policy.__name__}.{field} = {value!r}" in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_bound_of_the_defaults() -> None:
+    """5/3/3 finds a dead peer within 18 s."""
+    assert HeartbeatPolicy().bound == 18.0
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "path", "port", "dialect", "engine"),
+    [
+        ("ws://127.0.0.1:8765/", "ws://127.0.0.1:8765/", "/", 8765, "ops", "native"),
+        ("wss://host/ws?token=x", "wss://host:443/ws", "/ws?token=x", 443, "ops", "native"),
+        ("ws://host#engine=trio-websocket", "ws://host:80/", "/", 80, "ops", "trio-websocket"),
+        ("tcp://[::1]:9#dialect=tutorial", "tcp://[::1]:9", "", 9, "tutorial", "native"),
+        ("tcps://host:1/", "tcps://host:1", "", 1, "lines", "native"),
+    ],
+)
+def test_endpoint(url: str, shown: str, path: str, port: int, dialect: str, engine: str) -> None:
+    """Our options stand in the fragment and are never sent; query and fragment are never shown."""
+    endpoint = Endpoint.parse(url)
+
+    assert shown == str(endpoint)
+    assert (path, port, dialect, engine) == (endpoint.path, endpoint.port, endpoint.dialect, endpoint.engine)
+    assert endpoint is Endpoint.parse(endpoint)
+    assert endpoint.is_tls == url.startswith(("wss", "tcps"))
+    assert endpoint.is_websocket == url.startswith("ws")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://host/", "unknown scheme 'http'"),
+        ("host:80", "unknown scheme"),
+        ("tcp://host", "a port from 1 to 65535 is needed"),
+        ("tcp://host:0", "a port from 1 to 65535 is needed"),
+        ("tcp://host:99999", "out of range"),
+        ("tcp://:80", "no usable host"),
+        ("tcp://host:80/path", "has no path"),
+        ("ws://me:secret@host/", "user info is not supported"),
+        ("ws://host/a b", "percent-encode"),
+        ("ws://host/#dialect=tutorial", "must be one of ops"),
+        ("tcp://host:1#engine=native", "unknown option 'engine'"),
+        ("ws://host/#speed=9", "unknown option 'speed'"),
+        ("ws://ho st/", "no usable host"),
+        ("ws://[::1/", "Invalid IPv6"),
+    ],
+)
+def test_wrong_endpoint_says_why_and_shows_no_secret(url: str, reason: str) -> None:
+    """Every message names the part at fault."""
+    with pytest.raises(ConfigError, match=reason) as caught:
+        Endpoint.parse(url)
+
+    assert "secret" not in str(caught.value)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_an_endpoint_or_a_config_error(text: str) -> None:
+    """No other exception, and no control character in the message."""
+    for url in (text, f"ws://{text}", f"tcp://{text}"):
+        try:
+            Endpoint.parse(url)
+        except ConfigError as error:
+            assert str(error).isprintable()
