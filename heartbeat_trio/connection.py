@@ -24,7 +24,7 @@ from .inbox import Inbox
 from .protocol.messages import Message, Ping, Pong, Resume, Subscribe, Unsubscribe
 from .sansio.heartbeat import REMEMBERED, Heartbeat, SendPing
 from .sansio.quality import ConnectionQuality
-from .transports import connect_transport
+from .transports.connect import connect_transport
 
 if TYPE_CHECKING:
     import ssl

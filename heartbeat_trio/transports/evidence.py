@@ -10,6 +10,7 @@ import errno
 import socket
 import struct
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,7 +18,7 @@ import trio
 from .abc import ByteStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 if sys.platform != "win32":
     import fcntl
@@ -27,7 +28,7 @@ READ_SIZE = 64 * 1024
 """Bytes asked of the kernel at once. One read is one batch of messages."""
 
 
-class SocketStream(ByteStream):
+class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
     """A `ByteStream` over a connected TCP socket.
 
     Resource handling: the socket belongs to the stream from construction on, and `aclose` closes it at once, unsent bytes
@@ -46,6 +47,7 @@ class SocketStream(ByteStream):
         self._socket = sock
         self._is_receiving = False
         self._is_sending = False
+        self._has_sent_eof = False
         self.peer = _address(sock)
         self.is_waiting = False
         self.on_handed_over: Callable[[], None] | None = None
@@ -55,6 +57,8 @@ class SocketStream(ByteStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Wait for bytes and return at most `max_bytes` of them (64 KiB by default); b"" is the end of the stream."""
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError(f"max_bytes = {max_bytes} must be at least 1")
         if self._is_receiving:
             raise trio.BusyResourceError("another task is already receiving from this stream")
         self._is_receiving = True
@@ -76,10 +80,7 @@ class SocketStream(ByteStream):
 
         Cancelled midway, nobody knows how much was sent: the stream is of no more use then.
         """
-        if self._is_sending:
-            raise trio.BusyResourceError("another task is already sending through this stream")
-        self._is_sending = True
-        try:
+        with self._exclusive_sender():
             await trio.lowlevel.checkpoint_if_cancelled()
             with memoryview(data) as view:
                 sent = self.send_nowait(view)
@@ -89,18 +90,19 @@ class SocketStream(ByteStream):
             if self.on_handed_over is not None:
                 self.on_handed_over()
             await trio.lowlevel.cancel_shielded_checkpoint()
-        finally:
-            self._is_sending = False
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the socket takes bytes."""
         await trio.lowlevel.checkpoint_if_cancelled()
         self._check_open()
-        await self._wait(trio.lowlevel.wait_writable)
+        with self._exclusive_sender():
+            await self._wait(trio.lowlevel.wait_writable)
 
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """See `ByteStream.send_nowait`."""
         self._check_open()
+        if self._has_sent_eof:
+            raise trio.ClosedResourceError("this stream has sent its end")
         try:
             return self._socket.send(data) if data else 0
         except BlockingIOError:
@@ -126,11 +128,23 @@ class SocketStream(ByteStream):
         """Say that nothing more will be sent; the peer may go on sending."""
         await trio.lowlevel.checkpoint_if_cancelled()
         self._check_open()
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            raise trio.BrokenResourceError(f"shutting down to {self.peer} failed: {error.strerror}") from error
+        with self._exclusive_sender():
+            self._has_sent_eof = True
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                raise trio.BrokenResourceError(f"shutting down to {self.peer} failed: {error.strerror}") from error
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+    @contextmanager
+    def _exclusive_sender(self) -> Iterator[None]:
+        if self._is_sending:
+            raise trio.BusyResourceError("another task is already sending through this stream")
+        self._is_sending = True
+        try:
+            yield
+        finally:
+            self._is_sending = False
 
     def _check_open(self) -> None:
         if self._socket.fileno() < 0:

@@ -54,7 +54,8 @@ def wrap_tls(
 
 
 def bytes_below(stream: trio.abc.Stream) -> ByteStream | None:
-    """Find the byte stream at the bottom of a stack of TLS, or None if a stranger's stream lies there."""
-    while isinstance(stream, trio.SSLStream):
-        stream = stream.transport_stream
-    return stream if isinstance(stream, ByteStream) else None
+    """Find the byte stream below layers like `trio.SSLStream`, or None if a stranger's stream lies there."""
+    below: object = stream
+    while below is not None and not isinstance(below, ByteStream):
+        below = getattr(below, "transport_stream", None)
+    return below

@@ -14,14 +14,17 @@ import trio
 import trio_websocket
 
 from ..exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError
-from ..protocol import ops
 from ..protocol.messages import Goodbye, Message, Ping, Pong
+from ..protocol.ops import decode_binary, decode_text, encode_text
 from .abc import Transport
 from .over_stream import OUTPUT_LIMIT
 from .websocket import UNSOLICITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+READ_AHEAD = 10_000
+"""Messages that may wait for `receive` before the library's queue is left to fill."""
 
 OUR_VERDICTS = frozenset({1002, 1007, 1009})
 """Codes with which the library reports its own verdict on the peer; it cannot be told from the peer's own close."""
@@ -50,6 +53,7 @@ class TrioWebSocketTransport(Transport):
         self._pending: list[Message] = []
         self._has_news = False
         self._news = trio.Event()
+        self._taken = trio.Event()
         self._ending: HeartbeatTrioError | None = None
         self._goodbye: Goodbye | None = None
         self._queue: deque[_Outgoing] = deque()
@@ -74,11 +78,13 @@ class TrioWebSocketTransport(Transport):
             await self._news.wait()
         self._has_news = False
         messages, self._pending = self._pending, []
+        self._taken.set()
+        self._taken = trio.Event()
         return messages
 
     def encode(self, message: Message) -> bytes:
         """See `Transport.encode`."""
-        return ops.encode_text(message)
+        return encode_text(message)
 
     def put(self, data: bytes, *, urgent: bool = False) -> None:
         """See `Transport.put`."""
@@ -144,16 +150,18 @@ class TrioWebSocketTransport(Transport):
             while True:
                 message = await self._websocket.get_message()
                 self._receive_message(message)
+                while len(self._pending) >= READ_AHEAD:  # only a server that slows its client down lets it come to this
+                    await self._taken.wait()
         except trio_websocket.ConnectionClosed as closed:
             self._end(self._why(closed))
 
     def _receive_message(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
-            self._tell(ops.decode_binary(role=self._role))
+            self._tell(decode_binary(role=self._role))
             return
         if self._on_raw is not None:
             self._on_raw(message.encode())
-        messages = ops.decode_text(message, role=self._role)
+        messages = decode_text(message, role=self._role)
         for index, each in enumerate(messages):
             if isinstance(each, Goodbye):
                 self._goodbye = each

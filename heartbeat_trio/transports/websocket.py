@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from ..exceptions import ConnectError, ConnectionClosed, ConnectionLost
-from ..protocol import ops
 from ..protocol.frames import (
+    BadRequest,
     BinaryReceived,
     CloseReceived,
     FrameEvent,
@@ -26,6 +26,7 @@ from ..protocol.frames import (
     WebSocketProtocol,
 )
 from ..protocol.messages import Message, Ping, Pong
+from ..protocol.ops import decode_binary, decode_text, encode_text
 from .over_stream import OUTPUT_LIMIT, StreamTransport
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 DRAIN_TIMEOUT = 0.5
 """Seconds that input is drained after our last word: closing a socket with unread input resets it, and the peer would
 never read the close code."""
+
+REFUSALS = {
+    401: "a token is needed: Authorization: Bearer TOKEN",
+    403: "this origin is not allowed",
+    503: "the server is full",
+}
 
 UNSOLICITED = b"\0"
 """Nonce of a pong that cannot be an answer to our ping. No nonce of ours looks like it."""
@@ -85,7 +92,7 @@ class WebSocketTransport(StreamTransport):
         """See `Transport.encode`."""
         if isinstance(message, Pong) and message.is_control:
             return self._protocol.encode_pong(message.nonce)
-        return self._protocol.encode_text(ops.encode_text(message))
+        return self._protocol.encode_text(encode_text(message))
 
     def _encode_ping(self, nonce: bytes) -> bytes:
         return self._protocol.encode_ping(nonce)
@@ -131,7 +138,7 @@ class WebSocketTransport(StreamTransport):
                 case TextReceived():
                     if self._on_raw is not None:
                         self._on_raw(event.payload)
-                    messages += map(_not_our_pong, ops.decode_text(event.payload, role=self._role))
+                    messages += map(_not_our_pong, decode_text(event.payload, role=self._role))
                 case PongReceived():
                     messages.append(Pong(event.payload or UNSOLICITED, is_control=True))
                 case PingReceived():
@@ -139,7 +146,7 @@ class WebSocketTransport(StreamTransport):
                     self.pong(ping)
                     messages.append(ping)
                 case BinaryReceived():
-                    messages += ops.decode_binary(role=self._role)
+                    messages += decode_binary(role=self._role)
                 case CloseReceived():
                     self._receive_close(event)
                 case ProtocolFailed():
@@ -229,23 +236,24 @@ async def accept_websocket(
     while True:
         events = await transport.receive_handshake()
         for index, event in enumerate(events):
+            if isinstance(event, BadRequest):
+                await _refuse(stream, protocol, event.status, event.reason)
             if not isinstance(event, HandshakeRequested):
-                await _refuse(stream, protocol, 400)
-                raise ConnectError(f"{transport.peer} sent no WebSocket handshake: {event}", cause="handshake", status=400)
+                raise ConnectError(f"{transport.peer} sent no WebSocket handshake: {event}", cause="handshake")
             status = check(event.path, dict(event.headers))
             if status is not None:
-                await _refuse(stream, protocol, status)
+                await _refuse(stream, protocol, status, REFUSALS.get(status, "refused"))
                 raise ConnectError(f"{transport.peer} was refused with {status}", cause="handshake", status=status)
             await stream.send_all(protocol.accept())
-            transport.keep_early(events[index + 1 :])
+            transport.keep_early([*events[index + 1 :], *protocol.receive_data(b"")])
             return transport
 
 
-async def _refuse(stream: trio.abc.Stream, protocol: WebSocketProtocol, status: int) -> None:
+async def _refuse(stream: trio.abc.Stream, protocol: WebSocketProtocol, status: int, reason: str) -> None:
     """Answer a handshake with a refusal that the client can read before we close."""
     try:
         with trio.move_on_after(DRAIN_TIMEOUT):
-            await stream.send_all(protocol.reject(status))
+            await stream.send_all(protocol.reject(status, reason))
             while await stream.receive_some(65536):
                 pass
     except (trio.BrokenResourceError, trio.ClosedResourceError):
