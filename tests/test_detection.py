@@ -119,9 +119,12 @@ def test_a_blocked_send_does_not_hide_a_dead_peer(scheme: str) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(ScriptedPeer(listener).run)
             with pytest.raises(PongTimeout):
-                async with open_connection(
-                    f"{scheme}://server:1", connector=net.connect, rng=rng, ssl_context=ours, on_event=note
-                ) as connection, trio.open_nursery() as writers:
+                async with (
+                    open_connection(
+                        f"{scheme}://server:1", connector=net.connect, rng=rng, ssl_context=ours, on_event=note
+                    ) as connection,
+                    trio.open_nursery() as writers,
+                ):
                     await trio.sleep(rng.uniform(6, 30))
                     net.host("server").freeze()
                     for _ in range(3):
