@@ -195,6 +195,53 @@ async def test_a_cancelled_connect_leaves_nothing(autojump_clock: MockClock, aft
     assert len(returned) == len(net.open_streams)
 
 
+async def cancelled_at(checkpoint: int, operation: Callable[[], Awaitable[object]]) -> bool:
+    """Run an operation and cancel it at one of its checkpoints, without time passing; False if it was done before."""
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+
+            async def cancel() -> None:
+                await trio.lowlevel.checkpoint()
+                for _ in range(checkpoint):
+                    await trio.lowlevel.checkpoint()
+                scope.cancel()
+
+            nursery.start_soon(cancel)
+            await operation()
+            nursery.cancel_scope.cancel()
+    return scope.cancelled_caught
+
+
+@pytest.mark.parametrize("checkpoint", range(16))
+async def test_cancelled_anywhere_nothing_leaks(autojump_clock: MockClock, checkpoint: int) -> None:
+    """At whichever checkpoint connecting, accepting or talking is cancelled: what was not returned is not open."""
+    net = VirtualNetwork()
+    listener = net.listen("server", 8080)
+    streams = []
+
+    async def connect_and_accept() -> None:
+        streams.append(await net.connect("server", 8080))
+        streams.append(await listener.accept())
+
+    async def talk(client: ByteStream, server: ByteStream) -> None:
+        for number in range(3):
+            await client.send_all(bytes([number]))
+            received.extend(await server.receive_some())
+
+    await cancelled_at(checkpoint, connect_and_accept)
+    if len(streams) == 1:
+        streams.append(await listener.accept())
+    assert streams == list(net.open_streams)
+    if streams:
+        received: list[int] = []
+        await cancelled_at(checkpoint, partial(talk, *streams))
+        assert received == list(range(len(received)))
+        assert 0 <= streams[1].unread_bytes() <= 1
+    for stream in streams:
+        await stream.aclose()
+    assert 0 == open_ends(net)
+
+
 async def test_a_host_may_be_far_away(autojump_clock: MockClock) -> None:
     """A host's latency replaces the network's, for what is sent from then on; of two the larger holds."""
     net, client, server = await open_line(latency=0.05)
@@ -419,6 +466,17 @@ async def test_a_reset_wakes_blocked_tasks(autojump_clock: MockClock) -> None:
     assert 2 == len(broken)
 
 
+async def test_what_has_hung_up_cannot_be_broken_again(autojump_clock: MockClock) -> None:
+    """Ending and then resetting everything is one end, and an end that was sent before is not sent again."""
+    net, client, server = await open_line()
+    await server.send_eof()  # type: ignore[attr-defined]
+    net.host("server").end_all()
+    net.host("server").reset_all()
+
+    assert b"" == await client.receive_some()
+    assert b"" == await client.receive_some()
+
+
 async def test_a_frozen_process_can_be_killed(autojump_clock: MockClock) -> None:
     """What it had not sent is gone; its connections end at once, and the thaw changes nothing."""
     net, client, server = await open_line()
@@ -493,6 +551,19 @@ async def test_healed_tcp_retransmits_when_its_timer_goes_off(autojump_clock: Mo
 
     assert b"lost and new" == await server.receive_some()
     assert pytest.approx(0.3 + 0.6 + 1.2 + 2.4 + 4.8 + 0.05) == trio.current_time() - start
+
+
+async def test_other_hosts_do_not_notice_a_blackhole(autojump_clock: MockClock) -> None:
+    """A client that cannot be reached changes nothing between the server and others."""
+    net = VirtualNetwork(latency=0.05)
+    listener = net.listen("server", 8080)
+    near = await net.host("near").connect("server", 8080)
+    await net.host("far").connect("server", 8080)
+    net.host("far").blackhole()
+    server = await listener.accept()
+    await near.send_all(b"x")
+
+    assert b"x" == await server.receive_some()
 
 
 @pytest.mark.parametrize(("direction", "is_heard"), [("in", False), ("out", True)])
@@ -580,6 +651,37 @@ async def test_a_reset_under_way_gets_lost_too(autojump_clock: MockClock) -> Non
     assert await is_silent(client, 1000)
     await client.send_all(b"x")
     await expect_reset(client)
+
+
+async def test_bytes_that_met_a_closed_socket_are_sent_again_for_their_reset(autojump_clock: MockClock) -> None:
+    """Where only the resets got lost, TCP repeats what nobody acknowledged, and is told after the heal."""
+    net, client, server = await open_line()
+    await server.aclose()
+    assert b"" == await client.receive_some()
+    net.host("server").blackhole("out")
+    await client.send_all(b"x")
+    await trio.sleep(100)
+    await client.send_all(b"still no error")
+    net.host("server").heal()
+    await trio.sleep(1)
+
+    with pytest.raises(trio.BrokenResourceError):
+        await client.send_all(b"x")
+
+
+async def test_bytes_lost_on_their_way_to_a_closed_socket_are_reset_after_the_heal(autojump_clock: MockClock) -> None:
+    """Cut both ways, the bytes themselves are retransmitted, and meet the closed socket then."""
+    net, client, server = await open_line()
+    await server.aclose()
+    assert b"" == await client.receive_some()
+    await client.send_all(b"x")
+    net.host("server").blackhole()
+    await trio.sleep(100)
+    net.host("server").heal()
+    await client.send_all(b"still no error")
+
+    with trio.fail_after(200), pytest.raises(trio.BrokenResourceError):
+        await client.send_all(bytes(1_000_000))
 
 
 async def test_an_end_lost_in_a_blackhole_comes_after_the_heal(autojump_clock: MockClock) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 import trustme
 from trio.testing import MockClock
 
-from heartbeat_trio.testing import ScriptedPeer, TutorialPeer, VirtualNetwork
+from heartbeat_trio.testing import PeerConnection, ScriptedPeer, TutorialPeer, VirtualNetwork
 
 
 @asynccontextmanager
@@ -102,18 +104,17 @@ async def test_pongs_can_be_withheld_delayed_and_repeated(autojump_clock: MockCl
 
 async def test_quotes_are_numbered_and_go_to_subscribers(autojump_clock: MockClock) -> None:
     """Per symbol from 1, with the stream's id; a number can be forced, and a new stream begins again."""
-    async with scripted() as (peer, client, net):
-        async with await net.connect("server", 8080) as bystander:
-            await ask(client, b"SUBSCRIBE:A\nSUBSCRIBE:B\nUNSUBSCRIBE:B\n")
-            start = round(trio.current_time() * 1_000_000)
-            assert 1 == await peer.send_quote("A", 1.5, 2)
-            assert 1 == await peer.send_quote("B", 1, 2)
-            assert 7 == await peer.send_quote("A", 1, 2, seq=7)
-            assert 8 == await peer.send_quote("A", 1, 2)
-            peer.new_stream("second")
-            assert 1 == await peer.send_quote("A", 1, 2)
-            lines = (await read_some(client)).splitlines()
-            assert b"" == await ask(bystander, b"")
+    async with scripted() as (peer, client, net), await net.connect("server", 8080) as bystander:
+        await ask(client, b"SUBSCRIBE:A\nSUBSCRIBE:B\nUNSUBSCRIBE:B\n")
+        start = round(trio.current_time() * 1_000_000)
+        assert 1 == await peer.send_quote("A", 1.5, 2)
+        assert 1 == await peer.send_quote("B", 1, 2)
+        assert 7 == await peer.send_quote("A", 1, 2, seq=7)
+        assert 8 == await peer.send_quote("A", 1, 2)
+        peer.new_stream("second")
+        assert 1 == await peer.send_quote("A", 1, 2)
+        lines = (await read_some(client)).splitlines()
+        assert b"" == await ask(bystander, b"")
 
     assert b'QUOTE:{"symbol":"A","bid":1.5,"ask":2,"seq":1,"stream":"scripted","ts":%d}' % start == lines[0]
     assert [(b'"seq":7', b"scripted"), (b'"seq":8', b"scripted"), (b'"seq":1', b"second")] == [
@@ -123,13 +124,12 @@ async def test_quotes_are_numbered_and_go_to_subscribers(autojump_clock: MockClo
 
 async def test_bytes_can_be_sent_to_one_or_to_all(autojump_clock: MockClock) -> None:
     """Exactly as they are, for whatever a test wants the client to see."""
-    async with scripted() as (peer, client, net):
-        async with await net.connect("server", 8080) as second:
-            await trio.sleep(0.1)
-            await peer.send(b"all ")
-            await peer.send(b"one", peer.live[1])
-            await trio.sleep(0.1)
-            assert (b"all ", b"all one") == (await read_some(client), await read_some(second))
+    async with scripted() as (peer, client, net), await net.connect("server", 8080) as second:
+        await trio.sleep(0.1)
+        await peer.send(b"all ")
+        await peer.send(b"one", peer.live[1])
+        await trio.sleep(0.1)
+        assert (b"all ", b"all one") == (await read_some(client), await read_some(second))
 
 
 async def test_connections_can_be_closed_and_reset(autojump_clock: MockClock) -> None:
@@ -153,9 +153,6 @@ async def test_connections_can_be_closed_and_reset(autojump_clock: MockClock) ->
 async def test_it_works_on_real_sockets_and_over_tls() -> None:
     """Any Trio listener will do; a reset reaches the client there too."""
     authority = trustme.CA()
-    server_context, client_context = (trio.socket, trio.socket)  # placeholders, replaced below
-    import ssl
-
     server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(server_context)
     client_context = ssl.create_default_context()
@@ -163,21 +160,33 @@ async def test_it_works_on_real_sockets_and_over_tls() -> None:
     with trio.fail_after(5):
         [tcp] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         [secure] = await trio.open_ssl_over_tcp_listeners(0, server_context, host="127.0.0.1")
-        for listener, context in ((tcp, None), (secure, client_context)):
-            peer = ScriptedPeer(listener)
-            port = (listener if context is None else listener.transport_listener).socket.getsockname()[1]
-            async with trio.open_nursery() as nursery:
-                await nursery.start(peer.run)
-                client: trio.abc.Stream = await trio.open_tcp_stream("127.0.0.1", port)
-                if context is not None:
-                    client = trio.SSLStream(client, context, server_hostname="localhost")
-                await client.send_all(b"PING 1\n")
-                assert b"PONG 1\n" == await client.receive_some()
-                await peer.reset_all()
-                with pytest.raises(trio.BrokenResourceError):
-                    await client.receive_some()
-                await trio.aclose_forcefully(client)
-                nursery.cancel_scope.cancel()
+        await check_reset(ScriptedPeer(tcp), tcp, None)
+        await check_reset(ScriptedPeer(secure), secure.transport_listener, client_context)
+
+
+async def check_reset(peer: ScriptedPeer, listener: trio.abc.Listener[Any], context: ssl.SSLContext | None) -> None:
+    assert isinstance(listener, trio.SocketListener)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(peer.run)
+        client: trio.abc.Stream = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+        if context is not None:
+            client = trio.SSLStream(client, context, server_hostname="localhost")
+        await client.send_all(b"PING 1\n")
+        assert b"PONG 1\n" == await client.receive_some()
+        await peer.reset_all()
+        with pytest.raises(trio.BrokenResourceError):
+            await client.receive_some()
+        await trio.aclose_forcefully(client)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_strangers_stream_is_closed_instead_of_reset() -> None:
+    """Where no reset can be sent, the client reads the end."""
+    ours, theirs = trio.testing.memory_stream_pair()
+
+    await PeerConnection(1, theirs).reset()
+
+    assert b"" == await ours.receive_some()
 
 
 @asynccontextmanager

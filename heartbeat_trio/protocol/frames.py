@@ -1,0 +1,370 @@
+"""WebSocket (RFC 6455) bytes to events and back, on either side; wsproto does the handshake and the frames.
+
+No I/O: feed what was read to `WebSocketProtocol.receive_data`, act on the events, send the bytes that the other methods
+return. Pings and closes are not answered here, so that the caller decides what is sent when; `TRANSITIONS` says what is
+possible when. A new connection goes
+
+    client                                      server
+    data = connect()                            HandshakeRequested, BadRequest   <- receive_data()
+    HandshakeAccepted, HandshakeRejected  <-    data = accept() or reject(), then receive_data(b"")
+
+and in `State.OPEN` both sides are alike.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
+
+from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
+
+from ..exceptions import LocalProtocolError
+from .frame_events import (
+    ABNORMAL,
+    NO_STATUS,
+    TOO_BIG,
+    BadRequest,
+    BinaryReceived,
+    CloseReceived,
+    FrameEvent,
+    HandshakeAccepted,
+    HandshakeRejected,
+    HandshakeRequested,
+    PingReceived,
+    PongReceived,
+    ProtocolFailed,
+    TextReceived,
+)
+from .handshake import ClientHandshake, ServerHandshake
+from .tap import END_OF_HEADERS, FrameTap
+from .wire import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "TRANSITIONS",
+    "BadRequest",
+    "BinaryReceived",
+    "CloseReceived",
+    "FrameEvent",
+    "HandshakeAccepted",
+    "HandshakeRejected",
+    "HandshakeRequested",
+    "PingReceived",
+    "PongReceived",
+    "ProtocolFailed",
+    "State",
+    "Step",
+    "TextReceived",
+    "WebSocketProtocol",
+    "encode_server_text",
+]
+
+MAX_CONTROL_PAYLOAD = 125
+"""Bytes of a ping or pong (RFC 6455 §5.5)."""
+
+
+class State(Enum):
+    """Where one side of a connection is."""
+
+    CONNECTING = "CONNECTING"
+    """Nothing was asked yet."""
+    REQUESTED = "REQUESTED"
+    """The client asked for a WebSocket; the server has to answer."""
+    REFUSING = "REFUSING"
+    """The request was none; the server has to say so (`WebSocketProtocol.reject`)."""
+    OPEN = "OPEN"
+    """Messages flow."""
+    CLOSE_RECEIVED = "CLOSE_RECEIVED"
+    """The peer said Close, we have to."""
+    CLOSE_SENT = "CLOSE_SENT"
+    """We said Close; the peer's messages still come until it does."""
+    FAILED = "FAILED"
+    """The peer broke the protocol; we have to say Close and never listen again."""
+    DRAINING = "DRAINING"
+    """The peer broke the protocol and was told so. What it still sends is thrown away: with unread input, closing would
+    reset the connection, and the peer would never read our Close."""
+    CLOSED = "CLOSED"
+    """Nothing more is said or heard. The server closes the TCP connection first (RFC 6455 §7.1.1)."""
+
+
+class Step(Enum):
+    """What moves a connection on."""
+
+    REQUEST = "request"
+    BAD_REQUEST = "bad request"
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+    SEND_CLOSE = "send Close"
+    RECEIVE_CLOSE = "receive Close"
+    FAIL = "fail"
+    END = "end of input"
+
+
+TRANSITIONS: dict[tuple[State, Step], State] = {
+    (State.CONNECTING, Step.REQUEST): State.REQUESTED,
+    (State.CONNECTING, Step.BAD_REQUEST): State.REFUSING,
+    (State.REQUESTED, Step.BAD_REQUEST): State.REFUSING,
+    (State.REQUESTED, Step.ACCEPT): State.OPEN,
+    (State.REQUESTED, Step.REFUSE): State.CLOSED,
+    (State.REFUSING, Step.REFUSE): State.CLOSED,
+    (State.OPEN, Step.SEND_CLOSE): State.CLOSE_SENT,
+    (State.OPEN, Step.RECEIVE_CLOSE): State.CLOSE_RECEIVED,
+    (State.OPEN, Step.FAIL): State.FAILED,
+    (State.CLOSE_SENT, Step.RECEIVE_CLOSE): State.CLOSED,
+    (State.CLOSE_SENT, Step.FAIL): State.DRAINING,
+    (State.CLOSE_RECEIVED, Step.SEND_CLOSE): State.CLOSED,
+    (State.FAILED, Step.SEND_CLOSE): State.DRAINING,
+    **{(state, Step.END): State.CLOSED for state in State},
+}
+"""What leads where. A step that is not listed is not possible in that state."""
+
+BEFORE_OPEN = frozenset({State.CONNECTING, State.REQUESTED, State.REFUSING})
+CLOSE_OWED = frozenset(state for state, step in TRANSITIONS if step is Step.SEND_CLOSE)
+
+HANDSHAKE_STEPS: dict[type[FrameEvent], Step] = {
+    HandshakeRequested: Step.REQUEST,
+    BadRequest: Step.BAD_REQUEST,
+    HandshakeAccepted: Step.ACCEPT,
+    HandshakeRejected: Step.REFUSE,
+    ProtocolFailed: Step.REFUSE,
+}
+
+
+class WebSocketProtocol:
+    """One side of one WebSocket connection.
+
+    Args:
+        role: Which side we are.
+        host: A client's ``Host`` header: the authority, with the port where it is not the scheme's own.
+        path: Path and query that a client asks for.
+        headers: More headers of a client's request.
+        max_message_size: Bytes of a message from the peer; a larger one fails the connection with 1009.
+
+    Raises:
+        LocalProtocolError: Host, path or headers cannot stand in a request.
+    """
+
+    def __init__(
+        self,
+        role: Literal["client", "server"],
+        *,
+        host: str = "",
+        path: str = "/",
+        headers: Sequence[tuple[str, str]] = (),
+        max_message_size: int = 2**20,
+    ) -> None:
+        self.state = State.CONNECTING
+        is_client = role == "client"
+        self._handshake = ClientHandshake(host, path, headers) if is_client else ServerHandshake()
+        self._frames = FrameProtocol(client=is_client, extensions=[])
+        self._max_message_size = max_message_size
+        self._early = b""
+        self._message = bytearray()
+        self._tap = FrameTap()
+        self._tap.receive_data(END_OF_HEADERS)
+        self._has_partial_data = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether our Close is still to be sent: after the handshake, before `encode_close`."""
+        return self.state in CLOSE_OWED
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more will be said or heard, so that the TCP connection can be closed."""
+        return self.state is State.CLOSED
+
+    @property
+    def has_partial_data(self) -> bool:
+        """Whether the last read brought bytes of a message (not of a ping or pong), whole or not: a sign of life."""
+        return self._has_partial_data
+
+    # The handshake
+
+    def connect(self) -> bytes:
+        """Begin as a client: the request to send."""
+        if not isinstance(self._handshake, ClientHandshake):
+            raise LocalProtocolError("only a client connects")
+        self._move(Step.REQUEST)
+        return self._handshake.request()
+
+    def accept(self) -> bytes:
+        """Agree to a `HandshakeRequested`: the response to send. Then call ``receive_data(b"")`` for early frames."""
+        handshake = self._server_handshake()
+        self._move(Step.ACCEPT)
+        self._early = handshake.rest
+        return handshake.accept()
+
+    def reject(self, status: int, reason: str) -> bytes:
+        """Refuse a `HandshakeRequested` or `BadRequest`: the response to send before closing.
+
+        Args:
+            status: HTTP status: 401 token, 403 origin, 503 full, or `BadRequest.status`.
+            reason: The body.
+        """
+        data = self._server_handshake().reject(status, reason)
+        self._move(Step.REFUSE)
+        return data
+
+    # What comes in
+
+    def receive_data(self, data: bytes) -> list[FrameEvent]:
+        """Take the bytes of one read and return what they complete, in order. After a Close or failure they are ignored."""
+        self._has_partial_data = False
+        if self.state in (State.OPEN, State.CLOSE_SENT):
+            return self._receive_frames(data)
+        if self.state in (State.CONNECTING, State.REQUESTED):
+            return self._receive_handshake(data)
+        return []
+
+    def receive_eof(self) -> list[FrameEvent]:
+        """Take the end of the input; without a Close before it, it is a failure (1006, RFC 6455 §7.1.5)."""
+        state = self.state
+        self._has_partial_data = False
+        self._move(Step.END)
+        if state in (State.OPEN, State.CLOSE_SENT):
+            return [CloseReceived(ABNORMAL, "")]
+        if state in BEFORE_OPEN:
+            return [ProtocolFailed(ABNORMAL, "the connection ended during the handshake")]
+        return []
+
+    # What goes out
+
+    def encode_text(self, payload: bytes) -> bytes:
+        """Frame one text message; b"" once the connection is closing, since nothing may follow a Close.
+
+        Raises:
+            LocalProtocolError: Before the handshake is done, or if the payload is no UTF-8.
+        """
+        if not self._may_send():
+            return b""
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError as error:
+            raise LocalProtocolError(f"a text message must be UTF-8: {error}") from error
+        if isinstance(self._handshake, ServerHandshake):
+            return encode_server_text(payload)
+        return bytes(self._frames.send_data(text))
+
+    def encode_ping(self, payload: bytes) -> bytes:
+        """Frame a ping; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
+        return bytes(self._frames.ping(_check_control(payload))) if self._may_send() else b""
+
+    def encode_pong(self, payload: bytes) -> bytes:
+        """Frame a pong; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
+        return bytes(self._frames.pong(_check_control(payload))) if self._may_send() else b""
+
+    def encode_close(self, code: int | None = 1000, reason: str = "") -> bytes:
+        """Frame our Close, the first time; b"" where none can be sent.
+
+        Args:
+            code: RFC 6455 §7.4; None sends none.
+            reason: Cut at 123 bytes; ignored without a code.
+
+        Raises:
+            LocalProtocolError: The code must not stand in a frame.
+        """
+        if code is not None and not _is_close_code(code):
+            raise LocalProtocolError(f"close code {code} must not be sent")
+        if not self.is_open:
+            return b""
+        self._move(Step.SEND_CLOSE)
+        return bytes(self._frames.close(code, None if code is None else reason))
+
+    # Inside
+
+    def _server_handshake(self) -> ServerHandshake:
+        if not isinstance(self._handshake, ServerHandshake):
+            raise LocalProtocolError("only a server accepts or rejects")
+        return self._handshake
+
+    def _move(self, step: Step) -> None:
+        state = TRANSITIONS.get((self.state, step))
+        if state is None:
+            raise LocalProtocolError(f"{step.value}: not possible in state {self.state.value}")
+        self.state = state
+
+    def _may_send(self) -> bool:
+        if self.state in BEFORE_OPEN:
+            raise LocalProtocolError("nothing can be sent before the handshake is done")
+        return self.state is State.OPEN
+
+    def _receive_handshake(self, data: bytes) -> list[FrameEvent]:
+        event = self._handshake.receive_data(data)
+        if event is None:
+            return []
+        self._move(HANDSHAKE_STEPS[type(event)])
+        if isinstance(event, HandshakeAccepted):
+            return [event, *self._receive_frames(self._handshake.rest)]
+        return [event]
+
+    def _receive_frames(self, data: bytes) -> list[FrameEvent]:
+        data, self._early = self._early + data, b""
+        self._has_partial_data = self._tap.receive_data(data).has_data
+        self._frames.receive_bytes(data)
+        events: list[FrameEvent] = []
+        try:
+            for frame in self._frames.received_frames():
+                event = self._receive_frame(frame)
+                if event is not None:
+                    events.append(event)
+                if isinstance(event, ProtocolFailed):
+                    break
+        except ParseFailed as error:
+            events.append(self._fail(int(error.code), str(error)))
+        return events
+
+    def _receive_frame(self, frame: Frame) -> FrameEvent | None:
+        payload = frame.payload
+        if isinstance(payload, tuple):
+            self._move(Step.RECEIVE_CLOSE)
+            code, reason = payload
+            return CloseReceived(None if code == NO_STATUS else int(code), printable(reason))
+        if frame.opcode is Opcode.PING:
+            return PingReceived(_as_bytes(payload))
+        if frame.opcode is Opcode.PONG:
+            return PongReceived(_as_bytes(payload))
+        return self._receive_piece(_as_bytes(payload), frame)
+
+    def _receive_piece(self, piece: bytes, frame: Frame) -> FrameEvent | None:
+        """Gather a message. wsproto hands out payload as it comes, so nothing larger than the limit is ever held."""
+        self._message += piece
+        if len(self._message) > self._max_message_size:
+            return self._fail(TOO_BIG, f"a message has at most {self._max_message_size} bytes")
+        if not frame.message_finished:
+            return None
+        message, self._message = bytes(self._message), bytearray()
+        return TextReceived(message) if frame.opcode is Opcode.TEXT else BinaryReceived(message)
+
+    def _fail(self, code: int, reason: str) -> ProtocolFailed:
+        self._move(Step.FAIL)
+        self._message = bytearray()
+        return ProtocolFailed(code, printable(reason, 256))
+
+
+def encode_server_text(payload: bytes) -> bytes:
+    """Frame a text message from a server: unmasked and final (RFC 6455 §5.2), so that all its clients can share it."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 2**16:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def _check_control(payload: bytes) -> bytes:
+    if len(payload) > MAX_CONTROL_PAYLOAD:
+        raise LocalProtocolError(f"a ping or pong carries at most {MAX_CONTROL_PAYLOAD} bytes, not {len(payload)}")
+    return payload
+
+
+def _is_close_code(code: int) -> bool:
+    """Codes that may stand in a frame: RFC 6455 §7.4 and the registry it made; 1004 to 1006 and 1015 must not."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+def _as_bytes(payload: bytes | str) -> bytes:
+    return payload.encode() if isinstance(payload, str) else bytes(payload)

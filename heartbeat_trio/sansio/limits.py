@@ -1,0 +1,42 @@
+"""At most so many per period: the one rule behind every limit on connects and messages."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf, nextafter
+
+
+class RollingLimit:
+    """At most `limit` events in any window of `period` seconds, wherever the window begins.
+
+    Memory is bounded by `limit` times. A fixed window would let twice the limit pass around its edge.
+
+    Args:
+        limit: Events per period.
+        period: Seconds.
+    """
+
+    def __init__(self, limit: int, period: float) -> None:
+        self._period = period
+        self._times: deque[float] = deque(maxlen=limit)
+
+    def next_allowed(self, now: float) -> float:
+        """The earliest time, `now` or later, at which one more is allowed."""
+        if len(self._times) < (self._times.maxlen or 0):
+            return now
+        oldest = self._times[0]
+        earliest = oldest + self._period
+        while earliest - oldest < self._period:  # rounding must not let one more into the window
+            earliest = nextafter(earliest, inf)
+        return max(now, earliest)
+
+    def record(self, now: float) -> None:
+        """One happened, allowed or not."""
+        self._times.append(now)
+
+    def try_acquire(self, now: float) -> bool:
+        """Record one if it is allowed now, and say whether it was."""
+        if self.next_allowed(now) > now:
+            return False
+        self.record(now)
+        return True

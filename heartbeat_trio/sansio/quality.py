@@ -1,0 +1,255 @@
+"""How good a connection is: counts, latencies, verdicts with reasons, and the report for people.
+
+A missed pong enters the latencies as at least `pong_timeout`, until a late pong tells its true time: leaving it out would
+make an outage look fast.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..events import Event, HighLatency, QualitySnapshot
+from .rtt import LatencyStats
+from .windows import MinuteCells, Minutes, Outcome, WindowSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WINDOW = 100
+"""Decided pings that a verdict looks at."""
+WARM_UP = 20
+"""Decided pings that a verdict needs."""
+HIGH_LATENCY, LOW_LATENCY = 0.100, 0.080
+"""Seconds of p95 above which `HighLatency` is told, and below which it is armed again."""
+TRADING_P99, TRADING_SUCCESS = 0.100, 0.99
+RECONNECT_MISSED, RECONNECT_SUCCESS, RECONNECT_P99 = 3, 0.90, 1.0
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Yes or no, with reasons. It is true or false as itself: ``if not session.is_suitable_for_trading(): ...``.
+
+    Args:
+        ok: The verdict.
+        reasons: For people, with numbers.
+        codes: For programs, one per reason: `disconnected`, `warming_up`, `p99`, `success_rate`, `missed_pongs`,
+            `stale_data`.
+    """
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+class ConnectionQuality:
+    """Counts over a session, and verdicts over the current connection's last 100 decided pings.
+
+    Args:
+        pong_timeout: Seconds that a missed pong took at least.
+        window: Decided pings that verdicts and percentiles look at.
+    """
+
+    def __init__(self, *, pong_timeout: float, window: int = WINDOW) -> None:
+        self._pong_timeout = pong_timeout
+        self._size = window
+        self._counts: Counter[str] = Counter()
+        self._cells: MinuteCells | None = None
+        self._missed_at: deque[float] = deque(maxlen=64)
+        self._data_at: float | None = None
+        self._has_high_latency = False
+        self.missed_pongs = 0
+        """Misses since the last pong."""
+        self._begin()
+
+    def start_connection(self, now: float) -> None:  # noqa: ARG002 - each fact is told with its time
+        """A new connection stands: verdicts begin anew, and old data proves nothing about it."""
+        self._begin()
+        self._data_at = None
+
+    def end_connection(self, now: float) -> None:
+        """The connection is gone; its figures stay until the next one stands."""
+
+    def record_ping(self, now: float) -> None:  # noqa: ARG002 - each fact is told with its time
+        """A ping was due."""
+        self._counts["sent"] += 1
+
+    def record_pong(self, rtt: float | None, now: float) -> list[Event]:
+        """A ping was answered in time, after `rtt` seconds where that is known."""
+        self._decide("answered", rtt, now)
+        self.missed_pongs = 0
+        return self._watch_latency(now)
+
+    def record_missed_pong(self, now: float) -> list[Event]:
+        """A ping's deadline passed."""
+        self._decide("missed", self._pong_timeout, now)
+        self._missed_at.append(now)
+        self.missed_pongs += 1
+        return self._watch_latency(now)
+
+    def record_late_pong(self, rtt: float | None, now: float) -> list[Event]:
+        """The pong of the oldest missed ping came, after `rtt` seconds where that is known."""
+        self.missed_pongs = 0
+        self._counts["missed"] -= 1
+        self._counts["late"] += 1
+        missed_at = self._missed_at.popleft() if self._missed_at else now
+        if self._cells is not None:
+            self._cells.make_late(missed_at, self._pong_timeout, rtt)
+        if rtt is not None:
+            self._stats.replace(self._pong_timeout, rtt)
+        return []
+
+    def record_voided(self, now: float) -> list[Event]:
+        """A pong was found after its deadline, and the delay was ours."""
+        self._count("voided", now)
+        self.missed_pongs = 0
+        return []
+
+    def record_cancelled(self, now: float) -> list[Event]:
+        """A ping was in flight when the connection ended."""
+        self._count("cancelled", now)
+        return []
+
+    def record_unknown_pong(self, now: float) -> list[Event]:  # noqa: ARG002 - each fact is told with its time
+        """A pong matched no ping."""
+        self._counts["unknown"] += 1
+        return []
+
+    def record_data(self, now: float) -> list[Event]:
+        """Data came."""
+        self._data_at = now
+        return []
+
+    def snapshot(self, now: float) -> QualitySnapshot:  # noqa: ARG002 - all questions are asked with the time
+        """Everything at once, frozen."""
+        counts, stats = self._counts, self._stats
+        decided = counts["answered"] + counts["late"] + counts["missed"]
+        closed = decided + counts["voided"] + counts["cancelled"]
+        return QualitySnapshot(
+            sent=counts["sent"],
+            answered=counts["answered"],
+            late=counts["late"],
+            missed=counts["missed"],
+            voided=counts["voided"],
+            cancelled=counts["cancelled"],
+            in_flight=counts["sent"] - closed,
+            unknown_pongs=counts["unknown"],
+            success_rate=counts["answered"] / decided if decided else 1.0,
+            average=stats.average(),
+            p50=stats.percentile(50),
+            p95=stats.percentile(95),
+            p99=stats.percentile(99),
+            minimum=stats.minimum(),
+            maximum=stats.maximum(),
+            jitter=stats.jitter(),
+            n=len(stats),
+        )
+
+    def window(self, minutes: Minutes, now: float) -> WindowSnapshot:
+        """The last 1, 5 or 60 minutes. Counting begins with the first call."""
+        self._cells = self._cells or MinuteCells()
+        return self._cells.snapshot(minutes, now)
+
+    def should_reconnect(self, now: float) -> Verdict:  # noqa: ARG002 - all questions are asked with the time
+        """Whether another connection may be better: yes, with reasons. It is advice; nothing acts on it."""
+        p99, success = self._stats.percentile(99), self._success_rate()
+        is_warm = len(self._outcomes) >= WARM_UP
+        found = [
+            ("missed_pongs", f"{self.missed_pongs} pongs missed in a row", self.missed_pongs >= RECONNECT_MISSED),
+            ("success_rate", f"success rate {success:.1%} is below 90 %", is_warm and success < RECONNECT_SUCCESS),
+            ("p99", f"p99 {_ms(p99)} is above 1000 ms", is_warm and p99 is not None and p99 > RECONNECT_P99),
+        ]
+        reasons = [(code, reason) for code, reason, holds in found if holds]
+        return _verdict(bool(reasons), reasons)
+
+    def is_suitable_for_trading(
+        self, now: float, *, is_connected: bool, has_subscriptions: bool, max_data_age: float = 10.0
+    ) -> Verdict:
+        """Whether the feed may be traded on: no, with reasons, or yes.
+
+        Args:
+            now: Trio time.
+            is_connected: Whether a connection stands.
+            has_subscriptions: Whether data is expected at all.
+            max_data_age: Seconds that the newest data may be old.
+        """
+        p99, success, decided = self._stats.percentile(99), self._success_rate(), len(self._outcomes)
+        age = None if self._data_at is None else now - self._data_at
+        is_stale = has_subscriptions and (age is None or age >= max_data_age)
+        found = [
+            ("disconnected", "not connected", not is_connected),
+            ("warming_up", f"warming up: {decided} of {WARM_UP} pings decided", decided < WARM_UP),
+            ("p99", f"p99 {_ms(p99)} is not below 100 ms", p99 is not None and p99 >= TRADING_P99),
+            ("success_rate", f"success rate {success:.1%} is not above 99 %", success <= TRADING_SUCCESS),
+            ("missed_pongs", f"{self.missed_pongs} pongs missed", self.missed_pongs > 0),
+            ("stale_data", "no data yet" if age is None else f"no data for {age:.1f} s", is_stale),
+        ]
+        reasons = [(code, reason) for code, reason, fails in found if fails]
+        return _verdict(not reasons, reasons)
+
+    def report(self) -> str:
+        """The statistics for people: seven lines, latencies over the verdict window."""
+        stats = self._stats
+        decided = self._counts["answered"] + self._counts["late"] + self._counts["missed"]
+        success = 100 * self._counts["answered"] / decided if decided else 100.0
+        return (
+            "📊 Connection Statistics:\n"
+            f"• Success rate: {success:.1f}%\n"
+            f"• Missed pongs: {self.missed_pongs}\n"
+            f"• Latency avg: {1000 * (stats.average() or 0.0):.2f}ms\n"
+            f"• Latency p50: {_whole_ms(stats.percentile(50))}ms\n"
+            f"• Latency p99: {_whole_ms(stats.percentile(99))}ms\n"
+            f"• Latency min/max: {_whole_ms(stats.minimum())}/{_whole_ms(stats.maximum())}ms"
+        )
+
+    def _begin(self) -> None:
+        self._stats = LatencyStats(self._size)
+        self._outcomes: deque[bool] = deque(maxlen=self._size)
+        self._missed_at.clear()
+        self._has_high_latency = False
+        self.missed_pongs = 0
+
+    def _decide(self, outcome: Outcome, sample: float | None, now: float) -> None:
+        self._count(outcome, now, sample)
+        self._outcomes.append(outcome == "answered")
+        if sample is not None:
+            self._stats.add(sample)
+
+    def _count(self, outcome: Outcome, now: float, sample: float | None = None) -> None:
+        self._counts[outcome] += 1
+        if self._cells is not None:
+            self._cells.record(outcome, now, sample)
+
+    def _success_rate(self) -> float:
+        return sum(self._outcomes) / len(self._outcomes) if self._outcomes else 1.0
+
+    def _watch_latency(self, now: float) -> list[Event]:
+        p95 = self._stats.percentile(95)
+        if p95 is None:
+            return []
+        if self._has_high_latency:
+            self._has_high_latency = p95 >= LOW_LATENCY
+        elif p95 > HIGH_LATENCY:
+            self._has_high_latency = True
+            return [HighLatency(at=now, p95=p95)]
+        return []
+
+
+def _verdict(ok: bool, reasons: Iterable[tuple[str, str]]) -> Verdict:
+    listed = list(reasons)
+    return Verdict(ok, tuple(reason for _, reason in listed), tuple(code for code, _ in listed))
+
+
+def _ms(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{1000 * seconds:.1f} ms"
+
+
+def _whole_ms(seconds: float | None) -> str:
+    """Milliseconds as in the report: whole ones, with two decimals only where they would say too little."""
+    milliseconds = 1000 * (seconds or 0.0)
+    is_whole = abs(milliseconds - round(milliseconds)) < 1e-6
+    return f"{milliseconds:.0f}" if milliseconds >= 10 or is_whole else f"{milliseconds:.2f}"
