@@ -1,1 +1,117 @@
-"""Placeholder until all parts stand."""
+"""Connections to quote servers that stay alive, on Trio.
+
+A map of the package, from the bottom up; a module imports only what stands above it:
+
+- `exceptions`, `events`, `config`: what goes wrong, what happens, and what you may choose;
+- `sansio`: every decision, without I/O or clock: heartbeat, latency, quality, backoff, limits, subscriptions, arbitration;
+- `protocol`: bytes to messages and back: the line protocol, the operations over WebSocket, WebSocket frames;
+- `transports`: Trio streams that carry messages: TCP, TLS, WebSocket with two engines;
+- `connection`: one connection and its three tasks; `supervisor`: connect, run, lose, back off; `session`: what survives;
+- `server`: a quote server; `testing`: a virtual network and scripted peers; `observe` and `cli`: what people see.
+"""
+
+from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy, ServerPolicy
+from .connection import Connection, open_connection
+from .events import (
+    Closed,
+    Connected,
+    Connecting,
+    ConnectionState,
+    EndedForGood,
+    Event,
+    EventsDropped,
+    Gap,
+    HighLatency,
+    Lost,
+    Overrun,
+    PongLate,
+    PongMissed,
+    PongReceived,
+    PongVoided,
+    QualitySnapshot,
+    Quote,
+    RetryScheduled,
+    ServerError,
+    SessionStatus,
+    StateChanged,
+    Subscribed,
+)
+from .exceptions import (
+    Attempt,
+    ConfigError,
+    ConnectError,
+    ConnectionClosed,
+    ConnectionLost,
+    GaveUp,
+    HeartbeatTrioError,
+    InternalError,
+    LocalProtocolError,
+    PongTimeout,
+    ProtocolError,
+    RemoteProtocolError,
+    SlowConsumer,
+)
+from .sansio.quality import Verdict
+from .server import QuoteServer, ReplaySource, SyntheticSource, serve_connection, serve_quotes
+from .session import Session, open_session
+from .supervisor import run_session
+from .transports.tls import client_context, server_context
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Attempt",
+    "BackoffPolicy",
+    "Closed",
+    "ConfigError",
+    "ConnectError",
+    "Connected",
+    "Connecting",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionLost",
+    "ConnectionState",
+    "EndedForGood",
+    "Endpoint",
+    "Event",
+    "EventsDropped",
+    "Gap",
+    "GaveUp",
+    "HeartbeatPolicy",
+    "HeartbeatTrioError",
+    "HighLatency",
+    "InboxPolicy",
+    "InternalError",
+    "LocalProtocolError",
+    "Lost",
+    "Overrun",
+    "PongLate",
+    "PongMissed",
+    "PongReceived",
+    "PongTimeout",
+    "PongVoided",
+    "ProtocolError",
+    "QualitySnapshot",
+    "Quote",
+    "QuoteServer",
+    "RemoteProtocolError",
+    "ReplaySource",
+    "RestartPolicy",
+    "RetryScheduled",
+    "ServerError",
+    "ServerPolicy",
+    "Session",
+    "SessionStatus",
+    "SlowConsumer",
+    "StateChanged",
+    "Subscribed",
+    "SyntheticSource",
+    "Verdict",
+    "client_context",
+    "open_connection",
+    "open_session",
+    "run_session",
+    "serve_connection",
+    "serve_quotes",
+    "server_context",
+]

@@ -24,6 +24,7 @@ from .inbox import Inbox
 from .protocol.messages import Message, Ping, Pong, Resume, Subscribe, Unsubscribe
 from .sansio.heartbeat import REMEMBERED, Heartbeat, SendPing
 from .sansio.quality import ConnectionQuality
+from .transports.catch_up import catch_up
 from .transports.connect import connect_transport
 
 if TYPE_CHECKING:
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
     import trio_websocket
 
     from .transports.abc import Connector, Transport
-
-CATCH_UP_LIMIT = 1.0
-"""Seconds that a verdict waits at most for the reader to work through what lies unread."""
-
-CATCH_UP_CHECKPOINTS = 3
-"""Times in a row that nothing may be left unread. Two were not enough where quotes flow; three never failed."""
 
 OVERRUN_INTERVAL = 1.0
 """Seconds between two `Overrun` events."""
@@ -163,7 +158,7 @@ class Connection:
             with trio.CancelScope(deadline=heartbeat.next_deadline()) as self._timer:
                 await trio.sleep_forever()
             if heartbeat.has_expired(trio.current_time()):
-                await self._catch_up()
+                await catch_up(self._transport)
             self._perform(heartbeat.handle_timer(trio.current_time()))
             if heartbeat.is_over:
                 raise self._own(self._pong_timeout())
@@ -208,19 +203,6 @@ class Connection:
     def _answer(self, ping: Any) -> None:  # noqa: ANN401 - the caller knows that it is a Ping
         if not ping.is_control:  # those are answered below us
             self._transport.pong(ping)
-
-    async def _catch_up(self) -> None:
-        """Wait until no byte lies between the kernel and our handlers, so that the verdict is about the peer."""
-        calm = turns = 0
-        with trio.move_on_after(CATCH_UP_LIMIT):
-            while True:
-                await trio.lowlevel.checkpoint()
-                calm = calm + 1 if self._transport.is_caught_up() else 0
-                if calm == CATCH_UP_CHECKPOINTS:
-                    break
-                turns += 1
-                if turns % 256 == 0:  # should the reader wait for something else than work, spinning would not help it
-                    await trio.sleep(0.001)
 
     def _perform(self, decisions: Sequence[Event | SendPing]) -> None:
         now = trio.current_time()

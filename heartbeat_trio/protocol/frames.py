@@ -22,6 +22,7 @@ from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 from ..exceptions import LocalProtocolError
 from .frame_events import (
     ABNORMAL,
+    BAD_TEXT,
     NO_STATUS,
     TOO_BIG,
     BadRequest,
@@ -314,7 +315,9 @@ class WebSocketProtocol:
                 if isinstance(event, ProtocolFailed):
                     break
         except ParseFailed as error:
-            events.append(self._fail(int(error.code), str(error)))
+            # Python's words for bad UTF-8 tell a position within the read, which means nothing to anybody.
+            reason = "text must be UTF-8" if error.code == BAD_TEXT else str(error)
+            events.append(self._fail(int(error.code), reason))
         return events
 
     def _receive_frame(self, frame: Frame) -> FrameEvent | None:

@@ -107,6 +107,10 @@ class Transport(ABC):
             ConnectionLost: The connection broke first.
         """
 
+    @abstractmethod
+    def put_close(self, code: int, reason: str) -> None:
+        """Say goodbye at the level of the protocol, if it can, without waiting; nothing can be sent after that."""
+
     @property
     @abstractmethod
     def unsent_bytes(self) -> int:

@@ -88,7 +88,7 @@ class OutputBuffer:
             on_sent: Called with the time at which the message was handed over.
         """
         entry = Entry(data, slot, on_sent)
-        if self.is_broken:
+        if self.is_broken or not data:
             return entry
         if slot is not None:
             self._drop_slot(slot)

@@ -17,6 +17,9 @@ from .tls import bytes_below
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DRAIN_TIMEOUT = 0.5
+"""Seconds that a peer has to read what we said last."""
+
 OUTPUT_LIMIT = 2 * 1024 * 1024
 """Bytes that may wait to be sent by a client: two messages of the largest size."""
 
@@ -41,6 +44,7 @@ class StreamTransport(Transport):
         self._limit = limit
         self._ending: HeartbeatTrioError | None = None
         self._goodbye: Goodbye | None = None
+        self._is_receiving = False
         self._output = OutputBuffer(
             stream, nursery, name=self.peer, limit=limit, on_overflow=self._give_up_reading, spacing=spacing
         )
@@ -92,6 +96,7 @@ class StreamTransport(Transport):
         if self._ending is not None:
             await trio.lowlevel.checkpoint()
             raise self._ending
+        self._is_receiving = True
         try:
             return bytes(await self._stream.receive_some(READ_SIZE))
         except trio.BrokenResourceError as error:
@@ -99,6 +104,23 @@ class StreamTransport(Transport):
         except trio.ClosedResourceError as error:
             closed = ConnectionClosed(f"the connection to {self.peer} was closed by us", initiated_by="us")
             raise self._why(closed) from error
+        finally:
+            self._is_receiving = False
+
+    async def _let_read(self) -> None:
+        """Give the peer a moment to read what we said last.
+
+        Closing a socket with unread input resets it, and the peer would never see an error or a close code.
+        """
+        await trio.lowlevel.checkpoint()
+        try:
+            with trio.move_on_after(DRAIN_TIMEOUT):
+                if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                    await self._stream.send_eof()
+                while await self._stream.receive_some(READ_SIZE):
+                    pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
 
     def _why(self, otherwise: HeartbeatTrioError) -> HeartbeatTrioError:
         """The reason that was found while we waited, if one was."""

@@ -19,7 +19,7 @@ from .evidence import READ_SIZE
 from .output import OutputBuffer
 from .over_stream import OUTPUT_LIMIT
 from .tls import bytes_below
-from .trio_websocket import TrioWebSocketTransport
+from .trio_websocket import CLOSE_TIMEOUT, TrioWebSocketTransport
 from .websocket import UNSOLICITED
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ QUEUE = 64
 BUFFER = 16 * 1024
 IS_CONTROL = 0x08
 PONG = 0x8A
-CLOSE_TIMEOUT = 1.0
 
 
 class TappedStream(trio.abc.Stream):
@@ -183,7 +182,10 @@ class TappedWebSocketTransport(TrioWebSocketTransport):
                     request = await trio_websocket.wrap_server_stream(
                         nursery, self.tapped, QUEUE, MAX_MESSAGE, receive_buffer_size=BUFFER
                     )
-                    headers = {name.decode().lower(): value.decode("latin-1") for name, value in request.headers}
+                    headers: dict[str, str] = {}
+                    for name, value in request.headers:  # repeated ones are joined, so that none can hide
+                        key = name.decode().lower()
+                        headers[key] = ", ".join(filter(None, [headers.get(key), value.decode("latin-1")]))
                     status = check(request.path, headers)
                     if status is not None:
                         await request.reject(status)

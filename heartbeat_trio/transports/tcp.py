@@ -57,9 +57,8 @@ class LineTransport(StreamTransport):
             self._record(data)
             messages = self._decoder.receive_data(data)
             if self._decoder.is_failed:
-                self._ending = ConnectionLost(
-                    f"{self.peer} sent what is no line of text: {messages[-1]}", cause="protocol_error"
-                )
+                text = f"{self.peer} sent what is no line of text: {messages[-1]}"
+                self._ending = ConnectionLost(text, cause="protocol_error")
             if messages or self._decoder.has_partial_data:
                 self._note_goodbye(messages)
                 return messages
@@ -74,11 +73,16 @@ class LineTransport(StreamTransport):
         """See `Transport.encode`."""
         return encode_line(message)
 
+    def put_close(self, code: int, reason: str) -> None:
+        """See `Transport.put_close`. Lines know no such thing."""
+
     async def aclose(self, *, code: int = 1000, reason: str = "") -> None:  # noqa: ARG002 - lines know no close code
         """See `Transport.aclose`."""
         try:
             await self._output.wait_idle()
             self._output.fail()
+            if not self._is_receiving:
+                await self._let_read()
             await self._stream.aclose()
         finally:
             await trio.aclose_forcefully(self._stream)

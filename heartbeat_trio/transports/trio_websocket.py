@@ -23,6 +23,7 @@ from .websocket import UNSOLICITED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+CLOSE_TIMEOUT = 1.0
 READ_AHEAD = 10_000
 """Messages that may wait for `receive` before the library's queue is left to fill."""
 
@@ -99,6 +100,11 @@ class TrioWebSocketTransport(Transport):
         if not ping.is_control:
             self.put(self.encode(Pong(ping.nonce, ping.token)), urgent=True)
 
+    def put_close(self, code: int, reason: str) -> None:
+        """See `Transport.put_close`. The library's close waits for the socket, so a task does it."""
+        if self._websocket is not None:
+            self._nursery.start_soon(self._close, code, reason, name=f"close {self.peer}")
+
     async def send(self, message: Message) -> None:
         """See `Transport.send`."""
         outgoing = _Outgoing(self.encode(message))
@@ -142,6 +148,10 @@ class TrioWebSocketTransport(Transport):
         await trio.lowlevel.checkpoint()
 
     # -- inside ----------------------------------------------------------------------------------------------------------
+
+    async def _close(self, code: int, reason: str) -> None:  # noqa: ASYNC910 - nobody awaits it
+        with trio.move_on_after(CLOSE_TIMEOUT):
+            await self.aclose(code=code, reason=reason)
 
     async def _drain(self) -> None:  # noqa: ASYNC910 - nobody awaits it
         """Move messages out of the library's queue; never waits for anything else."""

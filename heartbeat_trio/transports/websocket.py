@@ -27,16 +27,13 @@ from ..protocol.frames import (
 )
 from ..protocol.messages import Message, Ping, Pong
 from ..protocol.ops import decode_binary, decode_text, encode_text
-from .over_stream import OUTPUT_LIMIT, StreamTransport
+from .evidence import READ_SIZE
+from .over_stream import DRAIN_TIMEOUT, OUTPUT_LIMIT, StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..config import Endpoint
-
-DRAIN_TIMEOUT = 0.5
-"""Seconds that input is drained after our last word: closing a socket with unread input resets it, and the peer would
-never read the close code."""
 
 REFUSALS = {
     401: "a token is needed: Authorization: Bearer TOKEN",
@@ -67,26 +64,31 @@ class WebSocketTransport(StreamTransport):
         self._role = role
         self._on_raw = on_raw
         self._early: list[FrameEvent] = []
-        self._is_receiving = False
+        self._is_in_use = False
         self._has_ended = trio.Event()
 
     async def receive(self) -> list[Message]:
         """See `Transport.receive`. Control-frame pings are answered, and returned so that they can be counted."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._is_receiving = True
+        self._is_in_use = True
         try:
             while True:
+                await self._finish_if_failed()
                 early, self._early = self._early, []
                 messages = self._translate(early or await self._receive_events())
                 if messages or (self._protocol.has_partial_data and self._ending is None):
                     self._note_goodbye(messages)
                     return messages
-                await self._finish_if_failed()
         except (ConnectionClosed, ConnectionLost):
             self._has_ended.set()
             raise
         finally:
-            self._is_receiving = False
+            self._is_in_use = False
+
+    def put_close(self, code: int, reason: str) -> None:
+        """See `Transport.put_close`."""
+        if self._protocol.is_open:
+            self._output.put(self._protocol.encode_close(code, reason))
 
     def encode(self, message: Message) -> bytes:
         """See `Transport.encode`."""
@@ -100,13 +102,12 @@ class WebSocketTransport(StreamTransport):
     async def aclose(self, *, code: int = 1000, reason: str = "") -> None:
         """See `Transport.aclose`. The peer's close is waited for, so bound this with a timeout (RFC 6455 §7.1.1)."""
         try:
-            if self._protocol.is_open:
-                self._output.put(self._protocol.encode_close(code, reason))
+            self.put_close(code, reason)
             await self._output.wait_idle()
-            if self._is_receiving:
+            if self._is_in_use:
                 await self._has_ended.wait()
-            elif self._ending is None:
-                await self._drain()
+            else:
+                await self._await_close()
             await self._stream.aclose()
         finally:
             self._output.fail()
@@ -153,27 +154,29 @@ class WebSocketTransport(StreamTransport):
                     self._ending = ConnectionLost(
                         f"{self.peer} broke the WebSocket protocol: {event.reason}", cause="protocol_error"
                     )
-                    self._output.put(self._protocol.encode_close(event.code, event.reason))
+                    self.put_close(event.code, event.reason)
                 case _:
                     pass
         return messages
 
     def _receive_close(self, event: CloseReceived) -> None:
-        if self._protocol.is_open:
-            self._output.put(self._protocol.encode_close(event.code or 1000, ""))
+        self.put_close(event.code or 1000, "")
         self._ending = self._closed_by_peer(code=event.code, reason=event.reason)
 
     async def _finish_if_failed(self) -> None:  # noqa: ASYNC910 - `receive` has just waited
         if isinstance(self._ending, ConnectionLost):
             with trio.move_on_after(DRAIN_TIMEOUT):
                 await self._output.wait_idle()
-                await self._drain()
+                await self._let_read()
 
-    async def _drain(self) -> None:  # noqa: ASYNC910 - its callers wait before
-        """Read until the peer closes, so that it can read what we said last."""
+    async def _await_close(self) -> None:
+        """Read until the peer has said Close as well (RFC 6455 §7.1.1), or for a moment."""
+        await trio.lowlevel.checkpoint()
         try:
-            while not self._protocol.is_closed and await self._stream.receive_some(65536):
-                pass
+            with trio.move_on_after(DRAIN_TIMEOUT):
+                while not self._protocol.is_closed:
+                    data = bytes(await self._stream.receive_some(READ_SIZE))
+                    self._protocol.receive_data(data) if data else self._protocol.receive_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
 
@@ -240,7 +243,8 @@ async def accept_websocket(
                 await _refuse(stream, protocol, event.status, event.reason)
             if not isinstance(event, HandshakeRequested):
                 raise ConnectError(f"{transport.peer} sent no WebSocket handshake: {event}", cause="handshake")
-            status = check(event.path, dict(event.headers))
+            # Repeated headers are joined, so that none can hide behind another (RFC 9110 §5.3).
+            status = check(event.path, {name: event.header(name) or "" for name, _ in event.headers})
             if status is not None:
                 await _refuse(stream, protocol, status, REFUSALS.get(status, "refused"))
                 raise ConnectError(f"{transport.peer} was refused with {status}", cause="handshake", status=status)

@@ -113,15 +113,40 @@ def test_any_cut_gives_the_same_events(data: st.DataObject, role: Role) -> None:
     assert events == [event for i in range(len(wire)) for event in bytewise.receive_data(wire[i : i + 1])]
 
 
-@given(ROLES, st.binary(max_size=300), st.integers(1, 7))
-def test_arbitrary_bytes_never_raise(role: Role, data: bytes, step: int) -> None:
+@st.composite
+def garbage(draw: st.DrawFn) -> tuple[Role, bytes]:
+    """A role and bytes that it may get: frames that are nearly right, and anything else."""
+    role = draw(ROLES)
+    nearly = st.builds(
+        lambda opcode, payload, fin, reserved: frame(role, opcode, payload, fin=fin, reserved=reserved),
+        st.sampled_from([TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG]) | st.integers(0, 15),
+        st.binary(max_size=130),
+        st.booleans(),
+        st.sampled_from([0, 0, 0, 1]),
+    )
+    return role, b"".join(draw(st.lists(nearly | st.binary(max_size=20), max_size=8)))
+
+
+@given(garbage(), st.integers(1, 7))
+def test_arbitrary_bytes_never_raise(case: tuple[Role, bytes], step: int) -> None:
     """Garbage ends in a failure, in a Close, or in waiting for more; and it does not matter how it is cut."""
-    cut, whole = receiver(role), receiver(role)
+    role, data = case
+    cut, whole = receiver(role, max_message_size=200), receiver(role, max_message_size=200)
     events = whole.receive_data(data)
 
     assert events == [event for i in range(0, len(data), step) for event in cut.receive_data(data[i : i + step])]
     assert whole.state in (State.OPEN, State.FAILED, State.CLOSE_RECEIVED)
     assert whole.state == cut.state
+
+
+def test_a_failure_reads_the_same_for_any_cut() -> None:
+    """Where in the read the bad byte stood is not told."""
+    whole, cut = receiver("server"), receiver("server")
+    wire = frame("server", TEXT, b"aa\x80")
+    failure = ProtocolFailed(1007, "text must be UTF-8")
+
+    assert [failure] == whole.receive_data(wire)
+    assert [failure] == [event for i in range(len(wire)) for event in cut.receive_data(wire[i : i + 1])]
 
 
 @given(TEXTS, CONTROLS, ROLES)
@@ -147,6 +172,19 @@ def test_lengths_in_all_their_encodings(size: int) -> None:
     assert [TextReceived(payload)] == server.receive_data(client.encode_text(payload))
     assert [TextReceived(payload)] == client.receive_data(server.encode_text(payload))
     assert bytes(FrameProtocol(client=False, extensions=[]).send_data("x" * size)) == encode_server_text(payload)
+
+
+def test_fragments_are_joined_around_control_frames() -> None:
+    """A ping within a message does not wait for its end; an empty fragment is one."""
+    wire = (
+        frame("client", BINARY, b"ab", fin=False)
+        + frame("client", PING, b"1")
+        + frame("client", CONTINUATION, fin=False)
+        + frame("client", PONG, b"2")
+        + frame("client", CONTINUATION, b"c")
+    )
+
+    assert [PingReceived(b"1"), PongReceived(b"2"), BinaryReceived(b"abc")] == receiver("client").receive_data(wire)
 
 
 def test_a_client_masks_and_a_server_does_not() -> None:

@@ -158,6 +158,8 @@ def test_what_a_server_reads(text: str, messages: list[Message]) -> None:
         (QUOTE_JSON, [QUOTE]),
         (b" " + QUOTE_JSON, [QUOTE]),
         (QUOTE_JSON[:-1] + b',"last":2}', [Quote("BTCUSD", 1.5, None, 3, "s-1", 12345, 2.0)]),
+        (b'{"op":"subscribed","symbol":"A"}', [Subscribed("A")]),
+        (b'{"op":"unsubscribed","symbol":"A"}', [Unsubscribed("A")]),
         (b'{"op":"gap","symbol":"A","stream":"s","first":2,"last":5}', [GapNotice("A", "s", 2, 5)]),
         (b'{"op":"gap","symbol":"A","stream":"s","first":2,"last":null}', [GapNotice("A", "s", 2, None)]),
         (b'{"op":"gap","symbol":"A","stream":"s","first":2}', [GapNotice("A", "s", 2, None)]),

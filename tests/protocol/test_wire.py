@@ -143,6 +143,13 @@ def test_a_quote_with_a_bad_field_is_invalid(field: str, value: object) -> None:
     assert "bad_message" == quote.code
 
 
+@pytest.mark.parametrize("price", [math.nan, math.inf, -math.inf])
+def test_a_price_that_json_cannot_write_is_not_sent(price: float) -> None:
+    """It would arrive as null, which says something else."""
+    with pytest.raises(ValueError, match="a price is a finite number or null"):
+        encode_quote(Quote("A", 1.0, 2.0, 1, "s", 0, price))
+
+
 @pytest.mark.parametrize("field", list(FIELDS))
 def test_a_quote_without_a_field_is_invalid(field: str) -> None:
     quote = decode_quote(json.dumps({key: value for key, value in FIELDS.items() if key != field}).encode())

@@ -116,7 +116,7 @@ async def test_reset_is_broken_with_its_cause() -> None:
 
 async def test_second_user_of_a_direction_is_refused() -> None:
     """Two tasks in one direction would tear messages apart."""
-    client, server = await make_clogged_pair()
+    client, server = await make_pair()
     async with client, server, trio.open_nursery() as nursery:
         nursery.start_soon(client.send_all, b"x" * 50_000_000)
         nursery.start_soon(client.receive_some)
