@@ -25,6 +25,7 @@ LAYERS = [
     "server",
     "observe",
     "testing",
+    "commands",
     "cli",
     "__main__",
 ]

@@ -1,0 +1,281 @@
+"""The command line: ``heartbeat-trio serve`` and ``heartbeat-trio watch``. Options in, exit code out; nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, Jitter, Liveness, Overflow, RestartPolicy, ServerPolicy
+from .exceptions import ConfigError, HeartbeatTrioError
+
+try:
+    import cyclopts
+    from cyclopts import Group, Parameter
+except ImportError:  # pragma: no cover - the extra is installed where the tests run
+    sys.exit("heartbeat-trio's commands need cyclopts and rich: pip install 'heartbeat-trio[cli]'")
+
+EXIT_CODES = """
+Exit codes: 0 success; 1 no pong was received; 2 usage; 3 gave up on every endpoint.
+A first Ctrl-C ends in good order, a second one at once.
+"""
+USAGE = 2
+
+app = cyclopts.App(
+    name="heartbeat-trio",
+    help="Connections to quote servers that stay alive: run a server, or watch one.",
+    help_format="plaintext",
+    version_flags=["--version"],
+    result_action="return_value",
+)
+
+LISTEN = Group("Where", sort_key=1)
+QUOTES = Group("Quotes", sort_key=2)
+CLIENTS = Group("Clients", sort_key=3)
+HEARTBEAT = Group("Heartbeat", sort_key=2)
+RECONNECT = Group("Reconnecting", sort_key=3)
+SECURITY = Group("Security", sort_key=4)
+RUN = Group("Running", sort_key=5)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _address(option: str, value: str) -> str | None:
+    """Check a ``host:port``, or `none`."""
+    if value == "none":
+        return None
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"--{option} {value!r} must be host:port, such as 127.0.0.1:8080, or none")
+    return value
+
+
+@app.command
+def serve(
+    *,
+    tcp: Annotated[str, Parameter(group=LISTEN)] = "127.0.0.1:8080",
+    ws: Annotated[str, Parameter(group=LISTEN)] = "127.0.0.1:8765",
+    symbols: Annotated[str, Parameter(group=QUOTES)] = "BTCUSD,ETHUSD",
+    rate: Annotated[float, Parameter(group=QUOTES)] = 10.0,
+    seed: Annotated[int | None, Parameter(group=QUOTES)] = None,
+    replay: Annotated[Path | None, Parameter(group=QUOTES)] = None,
+    venue: Annotated[Literal["binance", "coinbase"] | None, Parameter(group=QUOTES)] = None,
+    speed: Annotated[float, Parameter(group=QUOTES)] = 1.0,
+    loop: Annotated[bool, Parameter(group=QUOTES, negative="")] = False,
+    idle_timeout: Annotated[float, Parameter(group=CLIENTS)] = 30.0,
+    max_clients: Annotated[int, Parameter(group=CLIENTS)] = 1024,
+    outbound: Annotated[Overflow, Parameter(group=CLIENTS)] = "conflate",
+    allow_origin: Annotated[str, Parameter(group=SECURITY)] = "",
+    token_file: Annotated[Path | None, Parameter(group=SECURITY)] = None,
+    tls_cert: Annotated[Path | None, Parameter(group=SECURITY)] = None,
+    tls_key: Annotated[Path | None, Parameter(group=SECURITY)] = None,
+    duration: Annotated[float | None, Parameter(group=RUN)] = None,
+    output: Annotated[Literal["text", "json"], Parameter(group=RUN)] = "text",
+) -> int:
+    """Serve quotes over TCP lines and over WebSocket.
+
+    Clients that stop pinging are dropped, slow ones are told what they missed, and all are told before it goes away.
+
+    Example: heartbeat-trio serve --symbols BTCUSD,ETHUSD --rate 20
+
+    Exit codes: 0 success; 1 an address cannot be used; 2 usage. A first Ctrl-C ends in good order, a second one at once.
+
+    Parameters
+    ----------
+    tcp
+        host:port of the line protocol; port 0 picks one, none switches it off.
+    ws
+        host:port of WebSocket; port 0 picks one, none switches it off.
+    symbols
+        Symbols of the synthetic quotes, comma separated.
+    rate
+        Synthetic quotes per second and symbol.
+    seed
+        Makes the synthetic prices repeatable.
+    replay
+        Serve a recording instead (lines of "time: message").
+    venue
+        Who wrote the recorded messages.
+    speed
+        Replay so many times faster than it was recorded.
+    loop
+        Replay again and again.
+    idle_timeout
+        Seconds without a ping after which a client is dropped.
+    max_clients
+        Clients at once.
+    outbound
+        What happens to quotes for a client whose socket is full.
+    allow_origin
+        Origins of web pages that may connect, comma separated; by default none may.
+    token_file
+        File with the token that clients must show.
+    tls_cert
+        Certificate (PEM) for TLS on both.
+    tls_key
+        Its key (PEM).
+    duration
+        Stop after so many seconds.
+    output
+        Lines for people, or JSON lines; with json the first line tells the addresses.
+    """
+    from .commands.common import read_token
+    from .commands.serve import ServeOptions
+    from .commands.serve import serve as run
+    from .server import ReplaySource, Source, SyntheticSource
+    from .transports.tls import server_context
+
+    if (tls_cert is None) != (tls_key is None):
+        raise ConfigError("--tls-cert and --tls-key belong together")
+    if (replay is None) != (venue is None):
+        raise ConfigError("--replay and --venue belong together")
+    source: Source = SyntheticSource(_split(symbols), rate=rate, seed=seed)
+    if replay is not None and venue is not None:
+        source = ReplaySource(replay, venue=venue, speed=speed, loop=loop)
+    where = _address("tcp", tcp), _address("ws", ws)
+    if where == (None, None):
+        raise ConfigError("--tcp none and --ws none leave nothing to serve")
+    context = None if tls_cert is None or tls_key is None else server_context(tls_cert, tls_key)
+    return run(
+        ServeOptions(
+            source=source,
+            policy=ServerPolicy(idle_timeout=idle_timeout, max_clients=max_clients, outbound=outbound),
+            tcp=where[0],
+            ws=where[1],
+            token=read_token(token_file),
+            ssl_context=context,
+            allow_origins=_split(allow_origin),
+            duration=duration,
+            output=output,
+        )
+    )
+
+
+@app.command
+def watch(
+    *urls: str,
+    subscribe: Annotated[str, Parameter(group=QUOTES)] = "",
+    ping_interval: Annotated[float, Parameter(group=HEARTBEAT)] = 5.0,
+    pong_timeout: Annotated[float, Parameter(group=HEARTBEAT)] = 3.0,
+    max_missed: Annotated[int, Parameter(group=HEARTBEAT)] = 3,
+    liveness: Annotated[Liveness, Parameter(group=HEARTBEAT)] = "any_inbound",
+    connect_timeout: Annotated[float, Parameter(group=RECONNECT)] = 5.0,
+    max_attempts: Annotated[int, Parameter(group=RECONNECT)] = 10,
+    backoff_initial: Annotated[float, Parameter(group=RECONNECT)] = 1.0,
+    backoff_maximum: Annotated[float, Parameter(group=RECONNECT)] = 30.0,
+    jitter: Annotated[Jitter, Parameter(group=RECONNECT)] = "decorrelated",
+    stable_after: Annotated[float, Parameter(group=RECONNECT)] = 60.0,
+    token_file: Annotated[Path | None, Parameter(group=SECURITY)] = None,
+    tls_ca: Annotated[Path | None, Parameter(group=SECURITY)] = None,
+    stats_every: Annotated[float, Parameter(group=RUN)] = 60.0,
+    record: Annotated[Path | None, Parameter(group=RUN)] = None,
+    seed: Annotated[int | None, Parameter(group=RUN)] = None,
+    duration: Annotated[float | None, Parameter(group=RUN)] = None,
+    output: Annotated[Literal["live", "text", "json"] | None, Parameter(group=RUN)] = None,
+) -> int:
+    """Keep connections to quote servers alive, and show how they are.
+
+    A connection whose peer falls silent is called lost after at most max-missed * ping-interval + pong-timeout seconds
+    (18 by default), and restored with everything it was subscribed to.
+
+    Example: heartbeat-trio watch tcp://127.0.0.1:8080 ws://127.0.0.1:8765/ --subscribe BTCUSD
+
+    Exit codes: 0 some pong was received; 1 none was; 2 usage; 3 gave up on every endpoint. A first Ctrl-C ends with the
+    final statistics, a second one at once.
+
+    Parameters
+    ----------
+    urls
+        Where to connect: tcp://host:port, tcps://, ws://host:port/path, wss://. Options stand in the fragment:
+        #dialect=tutorial, #engine=trio-websocket.
+    subscribe
+        Symbols, comma separated; without any it only pings.
+    ping_interval
+        Seconds from ping to ping.
+    pong_timeout
+        Seconds to wait for each pong.
+    max_missed
+        Pongs missed in a row, without any sign of life, that end a connection.
+    liveness
+        What counts as a sign of life: every byte, or pongs only.
+    connect_timeout
+        Seconds that connecting may take, handshakes included.
+    max_attempts
+        Give up after so many failed attempts in a row; 0: never.
+    backoff_initial
+        Seconds of the first full delay between attempts.
+    backoff_maximum
+        Seconds that no delay exceeds.
+    jitter
+        How delays are spread.
+    stable_after
+        Seconds of life after which the delays begin anew.
+    token_file
+        File with the token to show; sent over TLS or to this machine only.
+    tls_ca
+        Certificate authorities (PEM) to trust instead of the system's.
+    stats_every
+        Seconds between two lines of statistics.
+    record
+        Append what comes to this file, as serve --replay reads it.
+    seed
+        Makes all jitter repeatable.
+    duration
+        Stop after so many seconds.
+    output
+        A live table (default on a terminal), lines for people, or JSON lines.
+    """
+    from .commands.common import read_token
+    from .commands.watch import WatchOptions
+    from .commands.watch import watch as run
+    from .transports.tls import client_context
+
+    if not urls:
+        raise ConfigError("name at least one endpoint, such as tcp://127.0.0.1:8080")
+    endpoints = tuple(Endpoint.parse(url) for part in urls for url in _split(part))
+    if not 0 < stats_every <= 86_400:
+        raise ConfigError(f"--stats-every {stats_every} must be above 0 and at most 86400 seconds")
+    return run(
+        WatchOptions(
+            endpoints=endpoints,
+            subscribe=_split(subscribe),
+            heartbeat=HeartbeatPolicy(
+                ping_interval=ping_interval, pong_timeout=pong_timeout, max_missed_pongs=max_missed, liveness=liveness
+            ),
+            backoff=BackoffPolicy(initial=backoff_initial, maximum=backoff_maximum, jitter=jitter),
+            restart=RestartPolicy(
+                max_attempts=max_attempts or None, stable_after=stable_after, connect_timeout=connect_timeout
+            ),
+            stats_every=stats_every,
+            record=record,
+            token=read_token(token_file),
+            ssl_context=client_context(tls_ca) if any(each.is_tls for each in endpoints) else None,
+            seed=seed,
+            duration=duration,
+            output=output or ("live" if sys.stdout.isatty() else "text"),
+        )
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code; what the user can mend is one line on standard error."""
+    try:
+        code = app(arguments, exit_on_error=False)
+    except ConfigError as error:
+        _fail(str(error), USAGE)
+    except cyclopts.CycloptsError:
+        sys.exit(USAGE)  # cyclopts has said why
+    except (HeartbeatTrioError, OSError) as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(text: str, code: int) -> None:
+    print(f"heartbeat-trio: {text}", file=sys.stderr)
+    sys.exit(code)

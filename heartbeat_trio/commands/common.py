@@ -1,0 +1,61 @@
+"""What both commands share: signals, token files, and where lines go."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def read_token(path: Path | None) -> str | None:
+    """Read a token's file, without its last line end.
+
+    Raises:
+        ConfigError: It cannot be read, or holds no token.
+    """
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="utf-8").rstrip("\r\n")
+        is_open_to_others = bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"token file {path}: {error}") from error
+    if not token or not token.isprintable() or " " in token:
+        raise ConfigError(f"token file {path}: it must hold one token of printable characters without spaces")
+    if is_open_to_others:
+        warn(f"token file {path} can be read by others: chmod 600 {path}")
+    return token
+
+
+def warn(text: str) -> None:
+    """Tell people, on standard error."""
+    print(f"warning: {text}", file=sys.stderr)
+
+
+async def on_signals(first: Callable[[], None], second: Callable[[], None]) -> None:
+    """Call `first` at the first SIGINT or SIGTERM, `second` at the next one, and end."""
+    await trio.lowlevel.checkpoint()
+    with trio.open_signal_receiver(*SIGNALS) as signals:
+        actions = [second, first]
+        async for _number in signals:
+            actions.pop()()
+            if not actions:
+                return
+
+
+def first_leaf(error: BaseException) -> BaseException:
+    """The first exception in a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,225 @@
+"""``heartbeat-trio watch``: keep connections alive and show how they are, until told to stop."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from ..config import BackoffPolicy, Endpoint, HeartbeatPolicy, RestartPolicy
+from ..events import Closed, EndedForGood, Event, PongReceived, Quote
+from ..exceptions import GaveUp
+from ..observe import jsonlines, text
+from ..observe.output import Output
+from ..observe.recording import open_recording
+from ..session import Session, open_session
+from .common import first_leaf, on_signals, warn
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ..observe.live import LiveView, Row
+
+REFRESH = 0.25
+"""Seconds between two frames of the live view."""
+
+QUOTE_EVERY = 1.0
+"""Seconds between two lines of text for the same symbol; JSON has every quote."""
+
+NO_PONG, GAVE_UP = 1, 3
+"""Exit codes; 0 is success."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions:
+    """What the command line asked for."""
+
+    endpoints: tuple[Endpoint, ...]
+    subscribe: tuple[str, ...]
+    heartbeat: HeartbeatPolicy
+    backoff: BackoffPolicy
+    restart: RestartPolicy
+    stats_every: float
+    record: Path | None
+    token: str | None
+    ssl_context: ssl.SSLContext | None
+    seed: int | None
+    duration: float | None
+    output: Literal["live", "text", "json"]
+
+
+def watch(options: WatchOptions) -> int:
+    """Watch until a signal, the end of `duration`, or until every endpoint was given up; the exit code."""
+    with ExitStack() as stack:
+        command = _Watch(options)
+        if options.output == "live":
+            from ..observe.live import LiveView  # imports rich
+
+            command.view = LiveView(command.rows)
+            stack.callback(command.view.stop)
+        output = stack.enter_context(Output(command.view or sys.stdout))
+        command.output = output
+        for endpoint in options.endpoints if options.record is not None else ():
+            assert options.record is not None  # noqa: S101 - the loop is empty otherwise
+            command.recorders[endpoint] = stack.enter_context(open_recording(options.record, str(endpoint)))
+        trio.run(command.run)
+    if output.dropped:
+        warn(f"{output.dropped} lines were not shown: the output is too slow")
+    return command.exit_code()
+
+
+class _Watch:
+    def __init__(self, options: WatchOptions) -> None:
+        self.options = options
+        self.output: Output
+        self.view: LiveView | None = None
+        self.rows: list[Row] = []
+        self.recorders: dict[Endpoint, Callable[[bytes], None]] = {}
+        self._rng = Random(options.seed)
+        self._stop = trio.Event()
+        self._gave_up = 0
+        self._has_pong = False
+        # Wall time is only a label: one offset, taken once, so that a clock that jumps does not shuffle the lines.
+        self._offset = 0.0
+
+    async def run(self) -> None:
+        self._offset = time.time() - trio.current_time()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(on_signals, self._stop.set, nursery.cancel_scope.cancel), name="signals")
+                if self.options.duration is not None:
+                    nursery.start_soon(self._stop_after, self.options.duration, name="duration")
+                if self.view is not None:
+                    nursery.start_soon(self._refresh, self.view, name="refresh")
+                async with trio.open_nursery() as sessions:
+                    for endpoint in self.options.endpoints:
+                        sessions.start_soon(self._watch_one, endpoint, name=f"watch {endpoint}")
+                nursery.cancel_scope.cancel()
+        except ExceptionGroup as group:  # one error reaches the user; the others are consequences of it
+            raise first_leaf(group) from group
+
+    def exit_code(self) -> int:
+        """0 if some pong was received, 3 if every endpoint was given up, else 1."""
+        if self._gave_up == len(self.options.endpoints):
+            return GAVE_UP
+        return 0 if self._has_pong else NO_PONG
+
+    async def _stop_after(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self._stop.set()
+
+    async def _refresh(self, view: LiveView) -> None:
+        while True:
+            view.refresh(trio.current_time())
+            self.output.put("")
+            await trio.sleep(REFRESH)
+
+    async def _watch_one(self, endpoint: Endpoint) -> None:
+        await trio.lowlevel.checkpoint()
+        options = self.options
+        session: Session | None = None
+        try:
+            async with open_session(
+                endpoint,
+                subscribe=options.subscribe,
+                heartbeat=options.heartbeat,
+                backoff=options.backoff,
+                restart=options.restart,
+                rng=self._rng,
+                token=options.token,
+                ssl_context=options.ssl_context,
+                on_raw=self.recorders.get(endpoint),
+            ) as session:
+                await self._follow(session)
+        except GaveUp as error:
+            self._gave_up += 1
+            self._tell(endpoint, EndedForGood(at=trio.current_time(), attempts=error.history))
+        if session is not None:
+            self._tell_statistics(session, final=True)
+        self._tell(endpoint, Closed(at=trio.current_time()))
+
+    async def _follow(self, session: Session) -> None:
+        """Show what happens until told to stop."""
+        row = self._add_row(session)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._show_events, session, row, name="events")
+            nursery.start_soon(self._show_quotes, session, row, name="quotes")
+            nursery.start_soon(self._show_statistics, session, name="statistics")
+            await self._stop.wait()
+            nursery.cancel_scope.cancel()
+
+    def _add_row(self, session: Session) -> Row | None:
+        if self.view is None:
+            return None
+        from ..observe.live import Row  # imports rich
+
+        row = Row(session)
+        self.rows.append(row)
+        return row
+
+    async def _show_events(self, session: Session, row: Row | None) -> None:
+        async with session.events() as events:
+            async for event in events:
+                if isinstance(event, PongReceived):
+                    self._has_pong = True
+                    if row is not None and event.rtt is not None:
+                        row.rtts.append(event.rtt)
+                if not isinstance(event, EndedForGood):  # told with its history when it is raised
+                    self._tell(session.endpoint, event)
+
+    async def _show_quotes(self, session: Session, row: Row | None) -> None:
+        shown: dict[str, float] = {}
+        while quotes := await session.receive_batch():
+            if row is not None:
+                row.quotes += len(quotes)
+            elif self.options.output == "json":
+                for quote in quotes:
+                    self._put_json("quote", session.endpoint, trio.current_time(), jsonlines.describe_quote(quote))
+            else:
+                self._show_latest(session.endpoint, quotes, shown)
+
+    def _show_latest(self, endpoint: Endpoint, quotes: list[Quote], shown: dict[str, float]) -> None:
+        now = trio.current_time()
+        for quote in {quote.symbol: quote for quote in quotes}.values():
+            if now - shown.get(quote.symbol, -QUOTE_EVERY) >= QUOTE_EVERY:
+                shown[quote.symbol] = now
+                self._put_text(endpoint, now, text.describe_quote(quote))
+
+    async def _show_statistics(self, session: Session) -> None:
+        while True:
+            await trio.sleep(self.options.stats_every)
+            self._tell_statistics(session)
+
+    def _tell_statistics(self, session: Session, *, final: bool = False) -> None:
+        now, quality, verdict = trio.current_time(), session.quality(), session.is_suitable_for_trading()
+        if self.options.output == "json":
+            self._put_json("statistics", session.endpoint, now, jsonlines.describe_statistics(quality, verdict))
+            return
+        self._put_text(session.endpoint, now, text.describe_statistics(quality, verdict))
+        if final and self.options.output == "text":
+            self.output.put(session.report())
+
+    def _tell(self, endpoint: Endpoint, event: Event) -> None:
+        if self.options.output == "json":
+            described = jsonlines.describe(event)
+            if described is not None:
+                self._put_json(described[0], endpoint, event.at, described[1])
+            return
+        line = text.describe_pong(event) if isinstance(event, PongReceived) else text.describe(event)
+        if line is not None and not (isinstance(event, PongReceived) and self.view is not None):
+            self._put_text(endpoint, event.at, line)
+
+    def _put_json(self, event: str, endpoint: Endpoint, at: float, fields: dict[str, object]) -> None:
+        self.output.put(jsonlines.encode(event, str(endpoint), at + self._offset, fields))
+
+    def _put_text(self, endpoint: Endpoint, at: float, line: str) -> None:
+        clock = time.strftime("%H:%M:%S", time.localtime(at + self._offset))
+        self.output.put(f"{clock} {endpoint}  {line}")
