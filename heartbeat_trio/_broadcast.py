@@ -39,6 +39,16 @@ class EventChannel:
             if self._is_closed:
                 raise StopAsyncIteration
             await self._wake.wait()
+        return self._next()
+
+    def take_nowait(self) -> list[Event]:
+        """Everything that waits now, without waiting."""
+        taken: list[Event] = []
+        while self._waiting:
+            taken.append(self._next())
+        return taken
+
+    def _next(self) -> Event:
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             return EventsDropped(at=trio.current_time(), count=dropped)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from ..config import BackoffPolicy, Endpoint, HeartbeatPolicy, RestartPolicy
-from ..events import Closed, EndedForGood, Event, PongReceived, Quote
+from ..events import Closed, EndedForGood, Event, PongLate, PongReceived, Quote
 from ..exceptions import GaveUp
 from ..observe import jsonlines, text
 from ..observe.output import Output
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from .._broadcast import EventChannel
     from ..observe.live import LiveView, Row
+    from ..sansio.quality import Verdict
 
 REFRESH = 0.25
 """Seconds between two frames of the live view."""
@@ -87,6 +89,7 @@ class _Watch:
         self._stop = trio.Event()
         self._gave_up = 0
         self._has_pong = False
+        self._verdicts: dict[Endpoint, Verdict] = {}
         # Wall time is only a label: one offset, taken once, so that a clock that jumps does not shuffle the lines.
         self._offset = 0.0
 
@@ -143,17 +146,18 @@ class _Watch:
             self._gave_up += 1
             self._tell(endpoint, EndedForGood(at=trio.current_time(), attempts=error.history))
         if session is not None:
-            self._tell_statistics(session, final=True)
+            self._tell_final(session)
         self._tell(endpoint, Closed(at=trio.current_time()))
 
     async def _follow(self, session: Session) -> None:
         """Show what happens until told to stop."""
         row = self._add_row(session)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._show_events, session, row, name="events")
-            nursery.start_soon(self._show_quotes, session, row, name="quotes")
+        async with session.events() as events, trio.open_nursery() as nursery:
+            nursery.start_soon(self._show_events, session, events, row, name="events")
+            nursery.start_soon(self._show_quotes, session, events, row, name="quotes")
             nursery.start_soon(self._show_statistics, session, name="statistics")
             await self._stop.wait()
+            self._verdicts[session.endpoint] = session.is_suitable_for_trading()
             nursery.cancel_scope.cancel()
 
     def _add_row(self, session: Session) -> Row | None:
@@ -165,19 +169,23 @@ class _Watch:
         self.rows.append(row)
         return row
 
-    async def _show_events(self, session: Session, row: Row | None) -> None:
-        async with session.events() as events:
-            async for event in events:
-                if isinstance(event, PongReceived):
-                    self._has_pong = True
-                    if row is not None and event.rtt is not None:
-                        row.rtts.append(event.rtt)
-                if not isinstance(event, EndedForGood):  # told with its history when it is raised
-                    self._tell(session.endpoint, event)
+    async def _show_events(self, session: Session, events: EventChannel, row: Row | None) -> None:
+        async for event in events:
+            self._show_event(session, event, row)
 
-    async def _show_quotes(self, session: Session, row: Row | None) -> None:
+    def _show_event(self, session: Session, event: Event, row: Row | None) -> None:
+        if isinstance(event, PongReceived | PongLate):
+            self._has_pong = True
+            if row is not None and event.rtt is not None:
+                row.rtts.append(event.rtt)
+        if not isinstance(event, EndedForGood):  # told with its history when it is raised
+            self._tell(session.endpoint, event)
+
+    async def _show_quotes(self, session: Session, events: EventChannel, row: Row | None) -> None:
         shown: dict[str, float] = {}
         while quotes := await session.receive_batch():
+            for event in events.take_nowait():  # a gap is told before the quote that follows it
+                self._show_event(session, event, row)
             if row is not None:
                 row.quotes += len(quotes)
             elif self.options.output == "json":
@@ -198,14 +206,19 @@ class _Watch:
             await trio.sleep(self.options.stats_every)
             self._tell_statistics(session)
 
-    def _tell_statistics(self, session: Session, *, final: bool = False) -> None:
-        now, quality, verdict = trio.current_time(), session.quality(), session.is_suitable_for_trading()
+    def _tell_final(self, session: Session) -> None:
+        """The last statistics: the counts of now, the verdict of before the end."""
+        self._tell_statistics(session, self._verdicts.get(session.endpoint))
+        if self.options.output == "text":
+            self.output.put(session.report())
+
+    def _tell_statistics(self, session: Session, verdict: Verdict | None = None) -> None:
+        now, quality = trio.current_time(), session.quality()
+        verdict = session.is_suitable_for_trading() if verdict is None else verdict
         if self.options.output == "json":
             self._put_json("statistics", session.endpoint, now, jsonlines.describe_statistics(quality, verdict))
             return
         self._put_text(session.endpoint, now, text.describe_statistics(quality, verdict))
-        if final and self.options.output == "text":
-            self.output.put(session.report())
 
     def _tell(self, endpoint: Endpoint, event: Event) -> None:
         if self.options.output == "json":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 BARS = "▁▂▃▄▅▆▇█"
-SAMPLES = 20
+SAMPLES = 12
 """Round trips in a sparkline."""
 RECENT = 8
 """Lines of what happened last."""
@@ -44,7 +44,7 @@ class Row:
     def cells(self) -> list[str | Text]:
         """The cells, from left to right."""
         session = self.session
-        quality, verdict = session.quality(), session.is_suitable_for_trading()
+        quality = session.quality()
         return [
             str(session.endpoint),
             _state(session),
@@ -54,8 +54,15 @@ class Row:
             str(session.missed_pongs),
             f"{quality.success_rate:.1%}",
             f"{self.rate:.0f}",
-            Text("yes", "green") if verdict else Text(verdict.reasons[0], "yellow"),
         ]
+
+    def verdict(self) -> Text:
+        """Whether it may be traded on, and why not."""
+        verdict = self.session.is_suitable_for_trading()
+        name = str(self.session.endpoint)
+        if verdict:
+            return Text(f"{name}: suitable for trading", "green")
+        return Text(f"{name}: not suitable for trading: {'; '.join(verdict.reasons)}", "yellow")
 
 
 def sparkline(values: Iterable[float]) -> str:
@@ -70,12 +77,13 @@ def sparkline(values: Iterable[float]) -> str:
 
 def draw(rows: Sequence[Row], recent: Iterable[str]) -> Group:
     """The whole view."""
-    table = Table(expand=True, pad_edge=False)
-    for title in ("endpoint", "state", "RTT", "p50 p95 p99 ms", "", "missed", "success", "quotes/s", "tradable"):
-        table.add_column(title, overflow="fold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("endpoint", overflow="fold")
+    for title in ("state", "RTT ms", "p50 p95 p99", "trend", "miss", "ok", "quotes/s"):
+        table.add_column(title, no_wrap=True)
     for row in rows:
         table.add_row(*row.cells())
-    return Group(table, *(Text(line, "dim") for line in recent))
+    return Group(table, *(row.verdict() for row in rows), *(Text(line, "dim") for line in recent))
 
 
 class LiveView:
@@ -113,8 +121,9 @@ class LiveView:
 
 def _state(session: Session) -> Text:
     if session.status is not SessionStatus.CONNECTED:
-        attempt = f" #{session.attempt}" if session.status is SessionStatus.RECONNECTING else ""
-        return Text(session.status.value + attempt, "red")
+        if session.status is SessionStatus.RECONNECTING:
+            return Text(f"RETRY #{session.attempt}", "red")
+        return Text(session.status.value, "red")
     if session.state is ConnectionState.DEGRADED:
         return Text(f"DEGRADED {session.missed_pongs}", "yellow")
     return Text("CONNECTED", "green")

@@ -57,6 +57,8 @@ def describe(event: Event) -> str | None:
             return f"pong missed ({missed} since the last one)"
         case PongVoided():
             return "pong came late through a delay of our own; not counted"
+        case StateChanged() if event.old is event.new:
+            return None  # one more missed pong, which was told
         case StateChanged():
             return f"{event.old.value} -> {event.new.value}"
         case _:
