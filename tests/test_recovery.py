@@ -102,7 +102,10 @@ def check_sequence(lines: list[Line]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_frozen_server_is_lost_in_time_and_resumed_without_a_hole(kind: str) -> None:
     """SIGSTOP: reported lost within 4.2 s; SIGCONT: subscribed again, and nothing is missing or repeated."""
-    with running_server("--rate", "20") as (server, listening), running("watch", url_of(kind, listening), *CLIENT, *QUICK) as client:
+    with (
+        running_server("--rate", "20") as (server, listening),
+        running("watch", url_of(kind, listening), *CLIENT, *QUICK) as client,
+    ):
         for _ in range(20):
             client.wait_for("quote")
         server.popen.send_signal(signal.SIGSTOP)
@@ -145,7 +148,9 @@ def test_killed_and_restarted_server_is_found_again(kind: str) -> None:
 def test_what_the_server_no_longer_holds_is_announced_with_exact_bounds() -> None:
     """Away for longer than the ring lasts: the gap begins after the last quote, and ends before the first one held."""
     with running_server("--rate", "500", "--idle-timeout", "1") as (server, listening):
-        with running("watch", f"tcp://{listening['tcp']}", *CLIENT, "--ping-interval", "0.3", "--pong-timeout", "0.2") as client:
+        with running(
+            "watch", f"tcp://{listening['tcp']}", *CLIENT, "--ping-interval", "0.3", "--pong-timeout", "0.2"
+        ) as client:
             client.wait_for("quote")
             client.popen.send_signal(signal.SIGSTOP)  # the server drops it as idle; its ring lasts 2 s
             time.sleep(4.5)
@@ -204,7 +209,9 @@ def test_accept_then_close_is_no_storm() -> None:
     """A server that accepts and closes at once sees a handful of connects, not hundreds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
-        with running("watch", f"tcp://127.0.0.1:{server.getsockname()[1]}", "--max-attempts", "0", "--duration", "4") as client:
+        with running(
+            "watch", f"tcp://127.0.0.1:{server.getsockname()[1]}", "--max-attempts", "0", "--duration", "4"
+        ) as client:
             connects = 0
             while client.popen.poll() is None:
                 try:

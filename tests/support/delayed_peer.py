@@ -61,7 +61,9 @@ async def main() -> None:
     schemes = {"tcp": "tcp", "ws": "ws"}
     addresses: dict[str, str] = {}
     async with trio.open_nursery() as nursery:
-        for context in (None, server_context(options.cert, options.key) if options.cert else None)[: 2 if options.cert else 1]:
+        for context in (None, server_context(options.cert, options.key) if options.cert else None)[
+            : 2 if options.cert else 1
+        ]:
             source = SyntheticSource(["A"], rate=options.rate, seed=1)
             policy = ServerPolicy(idle_timeout=60)
             serve = partial(serve_quotes, source, tcp="127.0.0.1:0", ws="127.0.0.1:0", policy=policy, ssl_context=context)

@@ -74,7 +74,14 @@ class Outcome(NamedTuple):
 
 
 async def survive(
-    peer: Peer, kinds: Sequence[str], *, connections: int, stall: float, subscribe: bool, kill: bool = False, after: float = 1.0
+    peer: Peer,
+    kinds: Sequence[str],
+    *,
+    connections: int,
+    stall: float,
+    subscribe: bool,
+    kill: bool = False,
+    after: float = 1.0,
 ) -> Outcome:
     """Open connections of each kind, stop our own loop for `stall` seconds, and look at what was blamed on the peer."""
     counts: Counter[str] = Counter()
@@ -86,7 +93,9 @@ async def survive(
 
     async def one(kind: str) -> None:
         try:
-            async with open_connection(peer.url(kind), heartbeat=POLICY, ssl_context=peer.context, on_event=note) as connection:
+            async with open_connection(
+                peer.url(kind), heartbeat=POLICY, ssl_context=peer.context, on_event=note
+            ) as connection:
                 if subscribe:
                     await connection.subscribe("A")
                 live.append(connection)
