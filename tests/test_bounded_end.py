@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import statistics
@@ -192,7 +191,7 @@ async def test_cancelled_on_real_sockets(endpoint: str) -> None:
 
 def open_files() -> int:
     folder = Path("/proc/self/fd")
-    return len(os.listdir(folder)) if folder.exists() else 0
+    return len(list(folder.iterdir())) if folder.exists() else 0
 
 
 async def connect_narrow(host: str, port: int) -> SocketStream:

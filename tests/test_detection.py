@@ -45,7 +45,7 @@ def split_pongs(_peer: ScriptedPeer, host: VirtualHost) -> None:
 
 
 async def crash(net: VirtualNetwork, number: int, seed: int, misbehave: Misbehaviour, results: list[float]) -> None:
-    """Open a connection, silence its peer at a random time, and note how long the silence lasted until it was called dead."""
+    """Open a connection, silence its peer at a random time, and note how long it took until it was called dead."""
     rng = Random(f"{seed}-{number}")
     host = net.host(f"server{number}")
     peer = ScriptedPeer(net.listen(host.name, 1))

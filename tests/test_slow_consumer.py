@@ -52,8 +52,8 @@ async def test_on_loopback(scheme: str, engine: str) -> None:
         pytest.skip("there is only one engine for lines")
     with trio.fail_after(9):
         async with trio.open_nursery() as nursery:
-            address = {"tcp": None, "ws": None, scheme: "127.0.0.1:0"}
-            server: QuoteServer = await nursery.start(partial(serve_quotes, SyntheticSource(["A"], rate=200), **address))
+            source = SyntheticSource(["A"], rate=200)
+            server: QuoteServer = await nursery.start(partial(serve_quotes, source, tcp="127.0.0.1:0", ws="127.0.0.1:0"))
             url = server.addresses[scheme] if scheme == "ws" else f"tcp://{server.addresses['tcp']}"
             rtts, dropped = await consume_slowly(url + engine, 4)
             nursery.cancel_scope.cancel()

@@ -289,6 +289,7 @@ async def serve_quotes(  # noqa: ASYNC128 - `run` calls started
         await server.run(opened, source, task_status.started)
     finally:
         with trio.move_on_after(1, shield=True):  # closing never waits
+            await trio.lowlevel.checkpoint()
             for listener in [each for _, listeners in opened for each in listeners]:
                 await trio.aclose_forcefully(listener)
 

@@ -174,6 +174,7 @@ class WebSocketTransport(StreamTransport):
         await trio.lowlevel.checkpoint()
         try:
             with trio.move_on_after(DRAIN_TIMEOUT):
+                await trio.lowlevel.checkpoint()
                 while not self._protocol.is_closed:
                     data = bytes(await self._stream.receive_some(READ_SIZE))
                     self._protocol.receive_data(data) if data else self._protocol.receive_eof()

@@ -124,8 +124,8 @@ def main() -> None:
     print("| outage | jitter | half back | 99 % back | x ideal | peak connects/s | attempts each |")
     print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     for each in results:
-        figures = f"{each.t50:.1f} s | {each.t99:.1f} s | {each.ratio:.2f} | {each.peak_per_second} | {each.attempts_per_client:.1f}"
-        print(f"| {each.outage:.0f} s | {each.jitter} | {figures} |")
+        times = f"{each.t50:.1f} s | {each.t99:.1f} s | {each.ratio:.2f}"
+        print(f"| {each.outage:.0f} s | {each.jitter} | {times} | {each.peak_per_second} | {each.attempts_per_client:.1f} |")
 
 
 if __name__ == "__main__":
