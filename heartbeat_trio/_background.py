@@ -58,11 +58,11 @@ async def open_background() -> AsyncIterator[Background]:
     try:
         async with trio.open_nursery() as nursery:
             background = Background(nursery, body)
-            with body:
-                try:
+            try:
+                with body:  # inside the try: what is left of a group when our own cancellation is taken out of it
                     yield background
-                except Exception as error:  # noqa: BLE001 - raised again below, without the nursery's group around it
-                    body_error = error
+            except Exception as error:  # noqa: BLE001 - raised again below, without the nursery's group around it
+                body_error = error
             nursery.cancel_scope.cancel(reason="the block was left")
     except ExceptionGroup as crash:
         if body_error is None:

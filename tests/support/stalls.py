@@ -24,7 +24,7 @@ from heartbeat_trio.exceptions import ConnectionLost
 from heartbeat_trio.transports.tls import client_context
 
 PEER = Path(__file__).parent / "delayed_peer.py"
-POLICY = HeartbeatPolicy(ping_interval=0.3, pong_timeout=0.25, max_missed_pongs=3)
+POLICY = HeartbeatPolicy(ping_interval=0.5, pong_timeout=0.6, max_missed_pongs=3)
 ENGINE = "#engine=trio-websocket"
 KINDS = ("tcp", "tcps", "ws", "wss", "ws" + ENGINE, "wss" + ENGINE)
 
