@@ -58,8 +58,11 @@ async def test_from_connecting_to_closed(autojump_clock: MockClock, nursery: tri
         assert ["PING", "SUBSCRIBE:A"] == sorted(line.partition(" ")[0] for line in peer.lines)
     assert session.status is SessionStatus.DISCONNECTED
     kinds = [type(event) for event in await events_of(session)]
-    assert [Connecting, Connected, Subscribed, PongReceived] == sorted(kinds[:4], key=[Connecting, Connected, Subscribed, PongReceived].index)
+    assert [Connecting, Connected, Subscribed, PongReceived] == sorted(
+        kinds[:4], key=[Connecting, Connected, Subscribed, PongReceived].index
+    )
     assert [StateChanged, Closed] == kinds[-2:]
+    await trio.sleep(1)
     assert peer.connections == 0
 
 
@@ -104,7 +107,9 @@ async def test_gaps_are_told_before_the_quote(autojump_clock: MockClock, nursery
         await peer.send_quote("A", 1.0, 2.0)
         await trio.sleep(0.1)
         quotes = await session.receive_batch()
-        gaps = [(each.stream, each.first, each.last, each.reason) for each in await events_of(session) if isinstance(each, Gap)]
+        gaps = [
+            (each.stream, each.first, each.last, each.reason) for each in await events_of(session) if isinstance(each, Gap)
+        ]
     assert [("scripted", 1), ("scripted", 5), ("scripted", 9), ("second", 1)] == [(q.stream, q.seq) for q in quotes]
     assert gaps == [
         ("scripted", 2, 4, "unexplained"),
@@ -170,8 +175,8 @@ async def test_unknown_symbol_is_told_and_not_asked_again(autojump_clock: MockCl
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "ws"])
-async def test_an_hour_with_restarts_and_freezes(scheme: str, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    """An hour of virtual time, a fault every few minutes: each number is delivered once and in order, or told in a gap."""
+async def test_hours_with_restarts_and_freezes(scheme: str, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """Hours of virtual time, a fault every few minutes: each number is delivered once and in order, or told in a gap."""
     net = VirtualNetwork(latency=0.02, jitter=0.01, seed=3)
     rng = Random(3)
     position: tuple[str, int] | None = None
@@ -221,15 +226,18 @@ async def test_an_hour_with_restarts_and_freezes(scheme: str, autojump_clock: Mo
 
     await nursery.start(serve)
     nursery.start_soon(harm)
-    with trio.move_on_after(3600):
-        async with open_session(
-            f"{scheme}://server:1", subscribe=["A"], connector=net.connect, rng=rng, heartbeat=HeartbeatPolicy()
-        ) as session, session.events() as events:
+    with trio.move_on_after(4 * 3600):
+        async with (
+            open_session(
+                f"{scheme}://server:1", subscribe=["A"], connector=net.connect, rng=rng, heartbeat=HeartbeatPolicy()
+            ) as session,
+            session.events() as events,
+        ):
             while quotes := await session.receive_batch():
                 fresh: list[Quote | Gap] = [event for event in events.take_nowait() if isinstance(event, Gap)]
                 merge(fresh, quotes, follow)
-    assert delivered > 2500
-    assert told >= 1
+    assert delivered > 12_000
+    assert told >= 4
     nursery.cancel_scope.cancel()
 
 

@@ -17,6 +17,10 @@ from heartbeat_trio.supervisor import run_session
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
 
 
+async def idle(_connection: Connection) -> None:
+    await trio.sleep_forever()
+
+
 async def start_peer(net: VirtualNetwork, nursery: trio.Nursery) -> ScriptedPeer:
     peer = ScriptedPeer(net.listen("server", 1))
     await nursery.start(peer.run)
@@ -102,10 +106,10 @@ async def test_gives_up_with_the_whole_history(autojump_clock: MockClock) -> Non
     policy = BackoffPolicy(initial=1, jitter="none")
     start = trio.current_time()
 
-    with pytest.raises(GaveUp, match="#1 connect_refused.*#4 connect_refused") as caught:
+    with pytest.raises(GaveUp, match=r"#1 connect_refused.*#4 connect_refused") as caught:
         await run_session(
             "tcp://server:1",
-            lambda _connection: trio.sleep_forever(),
+            idle,
             connector=net.connect,
             backoff=policy,
             restart=RestartPolicy(max_attempts=4),
@@ -137,9 +141,7 @@ async def test_causes_of_failed_attempts(fault: str, cause: str, autojump_clock:
         host.accept_then_close()
 
     with pytest.raises(GaveUp) as caught:
-        await run_session(
-            url, lambda _: trio.sleep_forever(), connector=net.connect, restart=RestartPolicy(max_attempts=2)
-        )
+        await run_session(url, idle, connector=net.connect, restart=RestartPolicy(max_attempts=2))
 
     assert [cause, cause] == [attempt.cause for attempt in caught.value.history]
     await listener.aclose()
@@ -149,7 +151,7 @@ async def test_causes_of_failed_attempts(fault: str, cause: str, autojump_clock:
 async def test_a_token_does_not_leave_in_the_clear() -> None:
     """Only over TLS, or to this machine."""
     with pytest.raises(ConfigError, match="use wss://"):
-        await run_session("ws://example.org/", lambda _: trio.sleep_forever(), token="secret")
+        await run_session("ws://example.org/", idle, token="secret")
 
 
 async def test_accept_then_close_is_paced(autojump_clock: MockClock) -> None:
@@ -167,7 +169,7 @@ async def test_accept_then_close_is_paced(autojump_clock: MockClock) -> None:
     with trio.move_on_after(300):
         await run_session(
             "tcp://server:1",
-            lambda _: trio.sleep_forever(),
+            idle,
             connector=net.connect,
             backoff=BackoffPolicy(initial=0.01, maximum=0.02),
             on_event=note,

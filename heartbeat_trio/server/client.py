@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from .feed import Entry
     from .hub import Hub
 
-BURST = 500
-"""Quotes that one turn of the pump encodes at most."""
+BURST = 200
+"""Quotes that are put into the output buffer at once at most; of the longest they fill 60 KiB."""
 
 POLICY_VIOLATION = 1008
 CLOSE_TIMEOUT = 1.0
@@ -158,7 +158,8 @@ class Client:
 
     def offer(self, entry: Entry) -> None:
         """A new quote of a symbol that is subscribed to; `flush` sends it, if it can be sent now."""
-        if self.outbound.offer(entry, is_full=self.transport.unsent_bytes > 0):
+        is_full = self.transport.unsent_bytes > 0 or len(self._ready) >= BURST
+        if self.outbound.offer(entry, is_full=is_full):
             self._ready.append(entry.encoded(self.transport.encoding, self.transport.encode))
 
     def flush(self) -> None:

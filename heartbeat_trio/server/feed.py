@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..protocol.messages import ErrorNotice, GapNotice
+from ..protocol.messages import MAX_SEQ, ErrorNotice, GapNotice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,9 @@ class Entry:
         """The quote's bytes; made once for all transports of the same encoding."""
         data = self._encoded.get(encoding)
         if data is None:
-            data = self._encoded[encoding] = encode(self.quote)
+            data = encode(self.quote)
+            if data:  # a transport that is closing encodes to nothing, which is true of no other
+                self._encoded[encoding] = data
         return data
 
 
@@ -83,6 +85,8 @@ class SymbolFeed:
         """Where a subscription begins: the newest quote, or after the one that the client had last."""
         if resume is None:
             return Plan((), max(1, self.newest))
+        if resume.seq == MAX_SEQ:
+            return Plan((ErrorNotice("bad_resume", "no number comes after that"),), self.newest + 1)
         if resume.stream != self.stream:
             gone = GapNotice(self.symbol, resume.stream, resume.seq + 1, None)
             return Plan((gone, *self._expired(1)), self.oldest)

@@ -40,6 +40,11 @@ class Subscription:
         """Quotes that exist and were not sent."""
         return self.feed.newest - self.cursor + 1
 
+    @property
+    def pending_live(self) -> int:
+        """Those of them that are no replay."""
+        return self.feed.newest - max(self.cursor - 1, self.replay_until)
+
 
 class Outbound:
     """All subscriptions of one client, and the order in which the waiting ones are served.
@@ -76,7 +81,7 @@ class Outbound:
     @property
     def is_overfull(self) -> bool:
         """Whether so much waits that the policy `close` ends the client."""
-        return self._policy == "close" and sum(each.pending for each in self._waiting.values()) > self._size
+        return self._policy == "close" and sum(each.pending_live for each in self._waiting.values()) > self._size
 
     def subscribe(self, feed: SymbolFeed, cursor: int) -> None:
         """Add a symbol; what is held from the cursor on waits to be taken."""
@@ -96,7 +101,7 @@ class Outbound:
         if not is_full and not self._waiting and subscription.cursor == quote.seq:
             subscription.cursor += 1
             return True
-        if subscription.cursor <= subscription.replay_until:
+        if subscription.cursor <= subscription.replay_until and self._policy != "close":
             subscription.replay_until = quote.seq  # it waits in the ring, behind the replay
         self._waiting.setdefault(quote.symbol, subscription)
         return False

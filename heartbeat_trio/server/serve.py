@@ -14,7 +14,7 @@ import trio
 
 from .._background import open_background
 from ..config import ServerPolicy
-from ..exceptions import ConfigError, ConnectError, HeartbeatTrioError
+from ..exceptions import ConfigError, ConnectError, HeartbeatTrioError, InternalError
 from ..protocol.messages import ErrorNotice
 from ..transports.evidence import listen_tcp
 from ..transports.tcp import accept_tcp
@@ -179,6 +179,8 @@ class QuoteServer:
                 with trio.fail_after(self._policy.handshake_timeout):
                     transport = await self._open_transport(protocol, stream, background.nursery)
                 await self._serve(transport, background)
+        except InternalError:
+            logger.exception("serving a %s client failed; please report this", protocol)
         except EXPECTED as error:
             logger.debug("a %s client ended: %s", protocol, error)
         except Exception:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 CHUNK = 512
 """Lines of a recording that are read at once, in a thread."""
 
+CATCH_UP = 0.05
+"""Seconds that a synthetic source may be late and still publish every quote."""
+
 RECORDED = re.compile(r"(\d+(?:\.\d+)?): (.*)", re.DOTALL)
 """A line of a recording. Others (a URL, and what was sent) are headers."""
 HEADER = re.compile(r"\w+://.* (<->?|->) ")
@@ -89,7 +92,10 @@ class SyntheticSource:
             await trio.sleep_until(tick)
             self._seq += 1
             publish([self._quote(symbol) for symbol in self.symbols])
-            tick = max(tick + self._interval, trio.current_time())
+            late = trio.current_time() - tick
+            # A timer that fires late is made up for; what was slept over is skipped, and the schedule stays.
+            skipped = late // self._interval if late > CATCH_UP else 0
+            tick += self._interval * (1 + skipped)
 
     def _quote(self, symbol: str) -> Quote:
         price = self._prices[symbol] = max(0.01, self._prices[symbol] * (1 + self._rng.gauss(0, 0.0001)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -89,7 +90,12 @@ def _quote(symbol: str, bid: str | None, ask: str | None, last: str | None, ts: 
 
 
 def _number(text: str | None) -> float | None:
-    return None if text is None else float(text)
+    if text is None:
+        return None
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text!r} is no price")
+    return number
 
 
 def _micros(milliseconds: int | None) -> int | None:

@@ -94,7 +94,7 @@ class Transport(ABC):
 
     @abstractmethod
     def pong(self, ping: Ping) -> None:
-        """Answer a ping without waiting. Of unsent pongs only the newest is kept (RFC 6455 §5.5.3 allows it)."""
+        """Answer a ping without waiting. Of unsent control-frame pongs only the newest is kept (RFC 6455 §5.5.3)."""
 
     @abstractmethod
     async def send(self, message: Message) -> None:

@@ -63,7 +63,7 @@ class StreamTransport(Transport):
     def pong(self, ping: Ping) -> None:
         """See `Transport.pong`."""
         data = self.encode(Pong(ping.nonce, ping.token, ping.is_control))
-        self._output.put(data, urgent=True, slot="pong")
+        self._output.put(data, urgent=True, slot="pong" if ping.is_control else None)
 
     async def send(self, message: Message) -> None:
         """See `Transport.send`."""
