@@ -38,7 +38,8 @@ BURST = 200
 """Quotes that are put into the output buffer at once at most; of the longest they fill 60 KiB."""
 
 POLICY_VIOLATION = 1008
-CLOSE_TIMEOUT = 1.0
+CLOSE_TIMEOUT = 0.5
+"""Seconds that closing may take a client that is turned away or dropped."""
 
 
 class Client:
@@ -217,7 +218,7 @@ class Client:
         await self._drop("slow_consumer", f"more than {self._policy.outbound_size} quotes wait")
 
     async def _drop(self, code: str, text: str) -> None:
-        """Say why, close as far as that goes in a second, and end."""
+        """Say why, close as far as that goes in a moment, and end."""
         self._answer(ErrorNotice(code, text))
         with trio.move_on_after(CLOSE_TIMEOUT):
             await self.transport.aclose(code=POLICY_VIOLATION, reason=text)

@@ -79,7 +79,7 @@ class QuoteServer:
         self._ssl_context = ssl_context
         self._origins = frozenset(allow_origins)
         self._clients: dict[Client, None] = {}
-        self._connections = 0
+        self._seats: set[trio.abc.Stream] = set()
         self._addresses: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
         self._accepting = trio.CancelScope()
@@ -168,12 +168,12 @@ class QuoteServer:
                 for protocol, listeners in opened:
                     handler = partial(self._serve_stream, protocol)
                     nursery.start_soon(partial(trio.serve_listeners, handler, listeners, handler_nursery=clients))
-        await trio.lowlevel.checkpoint()
+        for listener in [each for _, listeners in opened for each in listeners]:
+            await listener.aclose()  # who comes now is refused by the kernel, and need not wait for the end
 
     # -- clients -----------------------------------------------------------------------------------------------------------
 
     async def _serve_stream(self, protocol: Protocol, stream: trio.abc.Stream) -> None:  # noqa: ASYNC910 - nobody awaits it
-        self._connections += 1
         try:
             async with open_background() as background:
                 with trio.fail_after(self._policy.handshake_timeout):
@@ -187,12 +187,13 @@ class QuoteServer:
             # A bug in serving one client must not take the others down.
             logger.exception("serving a %s client failed; please report this", protocol)
         finally:
-            self._connections -= 1
+            self._seats.discard(stream)
             with trio.move_on_after(1, shield=True):  # closing never waits
                 await trio.aclose_forcefully(stream)
 
     async def _open_transport(self, protocol: Protocol, stream: trio.abc.Stream, nursery: trio.Nursery) -> Transport:
         """TLS, handshake and admission."""
+        accepted = stream
         if self._ssl_context is not None:
             tls = wrap_tls(stream, self._ssl_context, server_side=True)
             await tls.do_handshake()
@@ -200,9 +201,10 @@ class QuoteServer:
         limit = self._policy.control_limit + ROOM
         try:
             if protocol == "ws":
-                return await accept_websocket(stream, nursery, check=self._check_request, control_limit=limit)
+                check = partial(self._check_request, accepted)
+                return await accept_websocket(stream, nursery, check=check, control_limit=limit)
             transport = await accept_tcp(stream, nursery, control_limit=limit)
-            if self._connections > self._policy.max_clients:
+            if not self._seat(accepted):
                 await self._refuse(transport)
         except HeartbeatTrioError:
             self._counts["refused"] += 1
@@ -215,14 +217,23 @@ class QuoteServer:
         await transport.aclose()
         raise ConnectError(f"{transport.peer} was refused: {text}", cause="handshake")
 
-    def _check_request(self, _path: str, headers: dict[str, str]) -> int | None:
+    def _seat(self, stream: trio.abc.Stream) -> bool:
+        """Give a connection one of the places; only then it counts. Who is being refused takes no place from others."""
+        if len(self._seats) >= self._policy.max_clients:
+            return False
+        self._seats.add(stream)
+        return True
+
+    def _check_request(self, stream: trio.abc.Stream, _path: str, headers: dict[str, str]) -> int | None:
         """An HTTP status to refuse a WebSocket handshake with, or None."""
         if "origin" in headers and headers["origin"] not in self._origins:
             return 403
-        given = headers.get("authorization", "").removeprefix("Bearer ")
-        if self._token is not None and not hmac.compare_digest(given.encode(), self._token.encode()):
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if self._token is not None and not (
+            scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode())
+        ):
             return 401
-        return 503 if self._connections > self._policy.max_clients else None
+        return None if self._seat(stream) else 503
 
     async def _serve(self, transport: Transport, background: Background) -> None:
         """Serve a client until its connection ends, which is raised."""

@@ -21,6 +21,10 @@ CHUNK = 64 * 1024
 """Bytes that one write may gather from many messages."""
 
 
+MERGED = 4096
+"""Bytes from which on an urgent message takes no more small ones."""
+
+
 class Entry:
     """One message on its way out."""
 
@@ -92,7 +96,8 @@ class OutputBuffer:
             return entry
         if slot is not None:
             self._drop_slot(slot)
-        (self._urgent if urgent else self._data).append(entry)
+        if not (urgent and self._merge(entry)):
+            (self._urgent if urgent else self._data).append(entry)
         self.unsent_bytes += len(data)
         if not self._is_writing:
             self._flush()
@@ -138,6 +143,14 @@ class OutputBuffer:
                 self._urgent.remove(entry)
                 self.unsent_bytes -= len(entry.data)
                 return
+
+    def _merge(self, entry: Entry) -> bool:
+        """Glue a small answer to the one that waits before it: a flood of pings must not cost an object each."""
+        last = self._urgent[-1] if self._urgent and not self._spacing else entry
+        if last is entry or entry.slot or last.slot or entry.on_sent or last.on_sent or len(last.data) > MERGED:
+            return False
+        last.data += entry.data
+        return True
 
     def _withdraw(self, entry: Entry) -> None:
         if not entry.has_begun and entry in self._data:

@@ -9,7 +9,7 @@ import trio
 from ..exceptions import ConnectionLost
 from ..protocol.line import LineDecoder, encode_line
 from ..protocol.messages import Message, Ping
-from .over_stream import OUTPUT_LIMIT, StreamTransport
+from .over_stream import DRAIN_TIMEOUT, OUTPUT_LIMIT, StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,7 @@ class LineTransport(StreamTransport):
     ) -> None:
         super().__init__(stream, nursery, limit=limit, spacing=TUTORIAL_SPACING if bare_pings else 0.0)
         self._decoder = LineDecoder(role=role)
+        self._role = role
         self._bare_pings = bare_pings
         self._on_raw = on_raw
         self._raw_rest = b""
@@ -51,6 +52,10 @@ class LineTransport(StreamTransport):
     async def receive(self) -> list[Message]:
         """See `Transport.receive`. A line that ends the connection comes as `Invalid`, and the next call raises."""
         while True:
+            if self._decoder.is_failed and self._role == "server":
+                with trio.move_on_after(DRAIN_TIMEOUT):  # the client is to read what was wrong
+                    await self._output.wait_idle()
+                    await self._let_read()
             data = await self._read()
             if not data:
                 raise self._closed_by_peer()

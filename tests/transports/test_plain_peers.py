@@ -153,6 +153,7 @@ async def test_a_silent_peer_of_the_application(nursery: trio.Nursery) -> None:
         assert trio.current_time() - start <= QUICK.bound + 0.2
         assert [1, 2, 3] == [event.missed for event in events if isinstance(event, PongMissed)]
         assert not [event for event in events if isinstance(event, PongReceived | PongLate)]
+        await websocket.aclose()
     nursery.cancel_scope.cancel()
 
 
