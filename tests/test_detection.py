@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import pytest
@@ -16,6 +17,7 @@ from heartbeat_trio.connection import Connection, open_connection
 from heartbeat_trio.events import Event, PongLate, PongReceived
 from heartbeat_trio.exceptions import PongTimeout
 from heartbeat_trio.protocol.messages import Subscribe
+from heartbeat_trio.server import SyntheticSource, serve_quotes
 from heartbeat_trio.testing import ScriptedPeer, TutorialPeer, VirtualHost, VirtualNetwork
 
 AUTHORITY = trustme.CA()
@@ -212,3 +214,45 @@ async def test_tasks_are_named(autojump_clock: MockClock) -> None:
             expected = {"reader tcp://server:1", "pinger tcp://server:1", "monitor tcp://server:1"}
             assert expected <= names
         nursery.cancel_scope.cancel()
+
+
+async def crash_websocket(net: VirtualNetwork, number: int, engine: str, results: list[float]) -> None:
+    """The same over WebSocket, where the ping is a control frame."""
+    rng = Random(f"{engine}-{number}")
+    host = net.host(f"server{number}")
+    last_byte = 0.0
+
+    def note(event: Event) -> None:
+        nonlocal last_byte
+        if isinstance(event, PongReceived):
+            last_byte = event.at
+
+    async with trio.open_nursery() as nursery:
+        source = SyntheticSource(["A"], rate=1)
+        await nursery.start(partial(serve_quotes, source, ws=net.listen(host.name, 1)))
+        await trio.sleep(rng.uniform(0, 5))
+        with pytest.raises(PongTimeout):
+            async with open_connection(f"ws://{host.name}:1/{engine}", connector=net.connect, rng=rng, on_event=note):
+                await trio.sleep(rng.uniform(6, 40))
+                host.freeze()
+                await trio.sleep_forever()
+        results.append(trio.current_time() - last_byte)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("engine", ["", "#engine=trio-websocket"])
+def test_silent_websocket_peer_is_lost_within_the_bound(engine: str) -> None:
+    """The same bound with either engine."""
+    results: list[float] = []
+
+    async def main() -> None:
+        net = VirtualNetwork(latency=RTT / 2)
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(crash_websocket, net, number, engine, results)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+    assert len(results) == 100
+    assert 13 - RTT - 1e-6 <= min(results)
+    assert max(results) <= 18 + 1e-6
