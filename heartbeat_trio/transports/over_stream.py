@@ -115,6 +115,7 @@ class StreamTransport(Transport):
         await trio.lowlevel.checkpoint()
         try:
             with trio.move_on_after(DRAIN_TIMEOUT):
+                await self._output.wait_idle()
                 if isinstance(self._stream, trio.abc.HalfCloseableStream):
                     await self._stream.send_eof()
                 while await self._stream.receive_some(READ_SIZE):

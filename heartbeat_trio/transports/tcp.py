@@ -9,7 +9,7 @@ import trio
 from ..exceptions import ConnectionLost
 from ..protocol.line import LineDecoder, encode_line
 from ..protocol.messages import Message, Ping
-from .over_stream import DRAIN_TIMEOUT, OUTPUT_LIMIT, StreamTransport
+from .over_stream import OUTPUT_LIMIT, StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +53,7 @@ class LineTransport(StreamTransport):
         """See `Transport.receive`. A line that ends the connection comes as `Invalid`, and the next call raises."""
         while True:
             if self._decoder.is_failed and self._role == "server":
-                with trio.move_on_after(DRAIN_TIMEOUT):  # the client is to read what was wrong
-                    await self._output.wait_idle()
-                    await self._let_read()
+                await self._let_read()  # what was wrong
             data = await self._read()
             if not data:
                 raise self._closed_by_peer()

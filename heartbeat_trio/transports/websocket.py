@@ -165,9 +165,7 @@ class WebSocketTransport(StreamTransport):
 
     async def _finish_if_failed(self) -> None:  # noqa: ASYNC910 - `receive` has just waited
         if isinstance(self._ending, ConnectionLost):
-            with trio.move_on_after(DRAIN_TIMEOUT):
-                await self._output.wait_idle()
-                await self._let_read()
+            await self._let_read()
 
     async def _await_close(self) -> None:
         """Read until the peer has said Close as well (RFC 6455 §7.1.1), or for a moment."""
