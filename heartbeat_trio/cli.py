@@ -25,7 +25,7 @@ USAGE = 2
 app = cyclopts.App(
     name="heartbeat-trio",
     help="Connections to quote servers that stay alive: run a server, or watch one.",
-    help_format="plaintext",
+    help_format="rst",
     version_flags=["--version"],
     result_action="return_value",
 )

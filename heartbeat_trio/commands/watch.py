@@ -73,6 +73,8 @@ def watch(options: WatchOptions) -> int:
             assert options.record is not None  # noqa: S101 - the loop is empty otherwise
             command.recorders[endpoint] = stack.enter_context(open_recording(options.record, str(endpoint)))
         trio.run(command.run)
+    for line in command.final:
+        print(line)
     if output.dropped:
         warn(f"{output.dropped} lines were not shown: the output is too slow")
     return command.exit_code()
@@ -84,6 +86,7 @@ class _Watch:
         self.output: Output
         self.view: LiveView | None = None
         self.rows: list[Row] = []
+        self.final: list[str] = []
         self.recorders: dict[Endpoint, Callable[[bytes], None]] = {}
         self._rng = Random(options.seed)
         self._stop = trio.Event()
@@ -211,6 +214,8 @@ class _Watch:
         self._tell_statistics(session, self._verdicts.get(session.endpoint))
         if self.options.output == "text":
             self.output.put(session.report())
+        elif self.options.output == "live":  # shown below the table, once that stands still
+            self.final += [f"\n{session.endpoint}", session.report()]
 
     def _tell_statistics(self, session: Session, verdict: Verdict | None = None) -> None:
         now, quality = trio.current_time(), session.quality()

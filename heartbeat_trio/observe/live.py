@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 BARS = "▁▂▃▄▅▆▇█"
-SAMPLES = 12
+SAMPLES = 8
 """Round trips in a sparkline."""
 RECENT = 8
 """Lines of what happened last."""
@@ -77,9 +77,9 @@ def sparkline(values: Iterable[float]) -> str:
 
 def draw(rows: Sequence[Row], recent: Iterable[str]) -> Group:
     """The whole view."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("endpoint", overflow="fold")
-    for title in ("state", "RTT ms", "p50 p95 p99", "trend", "miss", "ok", "quotes/s"):
+    for title in ("state", "RTT ms", "p50 p95 p99", "trend", "miss", "ok", "q/s"):
         table.add_column(title, no_wrap=True)
     for row in rows:
         table.add_row(*row.cells())
