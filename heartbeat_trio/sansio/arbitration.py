@@ -27,39 +27,60 @@ class _Announcement(NamedTuple):
 class _Feed:
     """What is known of one symbol."""
 
-    __slots__ = ("announced", "left", "seq", "stream")
+    __slots__ = ("announced", "is_over", "left", "seq", "stream")
 
-    def __init__(self) -> None:
-        self.stream: str | None = None
-        self.seq = 0
-        self.left: deque[str] = deque(maxlen=LEFT_STREAMS)
+    def __init__(self, stream: str, seq: int) -> None:
+        self.stream = stream
+        self.seq = seq
+        self.is_over = False
+        """The server said that it does not know this stream."""
+        self.left: dict[str, int] = {}
+        """Streams that were left, oldest first, and the last number seen of each."""
         self.announced: deque[_Announcement] = deque(maxlen=ANNOUNCEMENTS)
+
+    def accept(self, seq: int) -> None:
+        self.seq = seq
+        self.is_over = False
+        self.announced.clear()
+
+    def enter(self, stream: str, seq: int) -> None:
+        """Leave the stream for another one, of which the numbers up to `seq` are done with."""
+        self.left.pop(stream, None)
+        self.left[self.stream] = self.seq
+        if len(self.left) > LEFT_STREAMS:
+            del self.left[next(iter(self.left))]
+        self.stream, self.seq = stream, seq
 
 
 class FeedArbiter:
-    """Takes quotes and the server's announcements; gives quotes and gaps, each gap once and before the next quote."""
+    """Takes quotes and the server's announcements; gives quotes and gaps, each gap once and before the next quote.
+
+    A quote of a stream that was left is dropped: it was on its way for too long. The exception is a server that says that
+    it does not know the present stream (`announce` without an end) and goes on in one that was left, as happens where two
+    servers take turns behind one name. The gap told on leaving that stream covers what is missing from it, so it goes on
+    with the first number not seen before, and no second gap.
+    """
 
     def __init__(self) -> None:
         self._feeds: dict[str, _Feed] = {}
 
     def receive_quote(self, quote: Quote, now: float) -> list[Quote | Gap]:
         """Returns the quote, after the gaps before it; [] for a duplicate, and for a stream that was left."""
-        feed = self._feeds.setdefault(quote.symbol, _Feed())
-        if feed.stream is None:
-            feed.stream, feed.seq = quote.stream, quote.seq
-            feed.announced.clear()
+        feed = self._feeds.get(quote.symbol)
+        if feed is None:
+            self._feeds[quote.symbol] = _Feed(quote.stream, quote.seq)
             return [quote]
-        gaps: list[Quote | Gap] = []
+        told: list[Quote | Gap] = []
         if quote.stream != feed.stream:
-            if quote.stream in feed.left:
+            told = self._change_stream(feed, quote, now)
+            if not told:
                 return []
-            gaps.append(self._leave(feed, quote, now))
-        if quote.seq <= feed.seq:
+        elif quote.seq <= feed.seq:
             return []
-        gaps += self._holes(feed, quote, now)
-        feed.seq = quote.seq
-        feed.announced.clear()
-        return [*gaps, quote]
+        told += self._holes(feed, quote, now)
+        feed.accept(quote.seq)
+        told.append(quote)
+        return told
 
     def announce(self, symbol: str, stream: str, first: int, last: int | None, *, is_resume: bool, now: float) -> None:  # noqa: ARG002
         """The server says that quotes will not come.
@@ -68,45 +89,52 @@ class FeedArbiter:
             symbol: Whose.
             stream: Of which numbering.
             first: From this number on.
-            last: To this one; None: the stream has ended, which the next quote's stream shows anyway.
+            last: To this one; None: the server does not know the stream, and its next quote will be of another one.
             is_resume: In answer to a resume (`expired`: no longer held), else `conflated`: dropped for us while live.
             now: Trio time.
         """
         feed = self._feeds.get(symbol)
-        if feed is not None and feed.stream is not None and last is not None:
+        if feed is None:
+            return
+        if last is None:
+            feed.is_over = feed.is_over or stream == feed.stream
+        elif stream != feed.stream or last > feed.seq:  # old news must not push out what is still needed
             feed.announced.append(_Announcement(stream, first, last, "expired" if is_resume else "conflated"))
 
     def position(self, symbol: str) -> tuple[str, int] | None:
         """Stream and number of the last quote: where to resume. None before the first."""
         feed = self._feeds.get(symbol)
-        return None if feed is None or feed.stream is None else (feed.stream, feed.seq)
+        return None if feed is None else (feed.stream, feed.seq)
 
     def forget(self, symbol: str) -> None:
         """Nobody wants the symbol any more: its next quote is a first one."""
         self._feeds.pop(symbol, None)
 
-    def _leave(self, feed: _Feed, quote: Quote, now: float) -> Gap:
-        """The server has a new numbering: the old one is over, and nobody knows how far it went."""
-        assert feed.stream is not None  # noqa: S101 - the caller has seen it
+    def _change_stream(self, feed: _Feed, quote: Quote, now: float) -> list[Quote | Gap]:
+        """The old numbering is over, and nobody knows how far it went; [] if the quote is a late one of a stream before."""
+        done = 0
+        if quote.stream in feed.left:
+            if not feed.is_over or quote.seq <= feed.left[quote.stream]:
+                return []
+            done = quote.seq - 1
         gap = Gap(at=now, symbol=quote.symbol, stream=feed.stream, first=feed.seq + 1, last=None, reason="stream_changed")
-        feed.left.append(feed.stream)
-        feed.stream, feed.seq = quote.stream, 0
-        return gap
+        feed.enter(quote.stream, done)
+        return [gap]
 
     def _holes(self, feed: _Feed, quote: Quote, now: float) -> list[Gap]:
         """Gaps for the numbers between the last quote and this one, split where the reason changes."""
         gaps: list[Gap] = []
         next_missing, end = feed.seq + 1, quote.seq - 1
         while next_missing <= end:
-            last, reason = self._reason(feed, quote.stream, next_missing, end)
+            last, reason = self._reason(feed, next_missing, end)
             gaps.append(Gap(at=now, symbol=quote.symbol, stream=quote.stream, first=next_missing, last=last, reason=reason))
             next_missing = last + 1
         return gaps
 
     @staticmethod
-    def _reason(feed: _Feed, stream: str, first: int, end: int) -> tuple[int, GapReason]:
+    def _reason(feed: _Feed, first: int, end: int) -> tuple[int, GapReason]:
         """How far, from `first` on, one reason holds, and which it is."""
-        here = [each for each in feed.announced if each.stream == stream]
+        here = [each for each in feed.announced if each.stream == feed.stream]
         for each in here:
             if each.first <= first <= each.last:
                 return min(each.last, end), each.reason

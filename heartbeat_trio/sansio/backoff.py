@@ -19,13 +19,14 @@ class Backoff:
     With b = min(maximum, initial * factor^n) for the n-th delay, n from 0, they are
 
     - ``full``: U(0, b)
-    - ``equal``: b/2 + U(0, b/2)
-    - ``decorrelated``: min(maximum, U(initial, 3 * previous)); drawn below the cap, so that it never sits on it
-    - ``proportional``: b * U(0.8, 1.2), at most `maximum`
+    - ``equal``: U(b/2, b)
+    - ``decorrelated``: U(initial, min(maximum, 3 * previous)), where the delay previous to the first is `initial`
+    - ``proportional``: U(0.8 b, min(maximum, 1.2 b))
     - ``none``: b
 
-    The first three are from "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015), `decorrelated` with the cap
-    inside the draw.
+    The first three are from "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015), but there `decorrelated` is
+    cut off at the cap after the draw, so that most clients end up exactly on it and beat in step again. Here every
+    bound is inside the draw: no delay exceeds `maximum`, and at the cap all kinds but ``none`` still vary.
 
     Args:
         policy: The bounds and the kind.
@@ -33,37 +34,32 @@ class Backoff:
 
     def __init__(self, policy: BackoffPolicy) -> None:
         self._policy = policy
-        self._previous = policy.initial
-        self.attempt = 0
-        """Delays given since the last reset."""
-
-    def next_delay(self, rng: Random) -> float:
-        """The next delay in seconds."""
-        policy = self._policy
-        base = self._base()
-        self.attempt += 1
-        match policy.jitter:
-            case "full":
-                return rng.uniform(0, base)
-            case "equal":
-                return base / 2 + rng.uniform(0, base / 2)
-            case "decorrelated":
-                self._previous = rng.uniform(policy.initial, min(policy.maximum, 3 * self._previous))
-                return self._previous
-            case "proportional":
-                low, high = base * (1 - PROPORTION), min(policy.maximum, base * (1 + PROPORTION))
-                return rng.uniform(low, high)
-            case "none":
-                return base
+        self.reset()
 
     def reset(self) -> None:
         """Begin anew, after a stable connection."""
         self.attempt = 0
-        self._previous = self._policy.initial
+        """Delays given since the last reset."""
+        self._base = self._previous = self._policy.initial
 
-    def _base(self) -> float:
-        policy = self._policy
-        try:
-            return min(policy.maximum, policy.initial * policy.factor**self.attempt)
-        except OverflowError:  # after a thousand attempts or so
-            return policy.maximum
+    def next_delay(self, rng: Random) -> float:
+        """The next delay in seconds, drawn from `rng`."""
+        self._previous = rng.uniform(*self._bounds())
+        # Step by step: initial * factor**n would overflow after a thousand attempts.
+        self._base = min(self._policy.maximum, self._base * self._policy.factor)
+        self.attempt += 1
+        return self._previous
+
+    def _bounds(self) -> tuple[float, float]:
+        policy, base = self._policy, self._base
+        match policy.jitter:
+            case "full":
+                return 0.0, base
+            case "equal":
+                return base / 2, base
+            case "decorrelated":
+                return policy.initial, min(policy.maximum, 3 * self._previous)
+            case "proportional":
+                return base * (1 - PROPORTION), min(policy.maximum, base * (1 + PROPORTION))
+            case _:
+                return base, base

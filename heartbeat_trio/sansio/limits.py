@@ -12,17 +12,18 @@ class RollingLimit:
     Memory is bounded by `limit` times. A fixed window would let twice the limit pass around its edge.
 
     Args:
-        limit: Events per period.
+        limit: Events per period, at least 1.
         period: Seconds.
     """
 
     def __init__(self, limit: int, period: float) -> None:
+        self._limit = limit
         self._period = period
         self._times: deque[float] = deque(maxlen=limit)
 
     def next_allowed(self, now: float) -> float:
         """The earliest time, `now` or later, at which one more is allowed."""
-        if len(self._times) < (self._times.maxlen or 0):
+        if len(self._times) < self._limit:
             return now
         oldest = self._times[0]
         earliest = oldest + self._period

@@ -44,8 +44,10 @@ class Restarts:
       row end it.
     - A connection was *stable* if its first and last sign of life were `stable_after` seconds apart. Only that resets the
       backoff; a mere handshake resets nothing.
-    - The first delay after a stable connection (or the very first one) is a short spread; after a mass loss a long one, so
-      that a thousand clients do not come back at once. Then the backoff goes on where it was.
+    - The first loss since the last stable connection (or since the beginning, if no attempt failed before) is followed by a
+      short spread, or after a mass loss by a long one, so that a thousand clients do not come back at once. All further
+      delays are the backoff's; a further mass loss waits for the longer of backoff and spread, so that a server which
+      sends everybody away again and again is asked less and less often, whatever `retry_after` it names.
     - At most `intensity` established connections may end unstable in any `period`; the next attempt waits for it.
 
     Args:
@@ -75,10 +77,9 @@ class Restarts:
         self._first_alive = None
         return self._attempt
 
-    def connected(self, now: float) -> None:
-        """The connection stands, its handshake included."""
+    def connected(self, now: float) -> None:  # noqa: ARG002 - the same shape as its siblings
+        """The connection stands, its handshake included: no sign of life yet, but its end will count for the intensity."""
         self._is_connected = True
-        self._last_alive = now
 
     def alive(self, now: float) -> None:
         """A sign of life: data came, or a ping was answered."""
@@ -115,30 +116,32 @@ class Restarts:
                 return GiveUp(tuple(self._failed))
         is_stable = self._is_stable()
         if is_stable:
-            self._backoff.reset()
-            self._has_spread = False
-            self._attempt = 0
-        elif self._is_connected:
-            self._intensity.record(now)
-        delay = self._delay(rng, is_mass_loss=is_mass_loss, retry_after=retry_after)
+            self._begin_anew()
+        spread = _mass_spread(self._backoff_policy, retry_after) if is_mass_loss else None
+        delay = self._delay(rng, spread)
         if self._is_connected and not is_stable:
+            self._intensity.record(now)
             delay = max(delay, self._intensity.next_allowed(now) - now)
         return Retry(self._attempt + 1, delay)
 
     def _is_stable(self) -> bool:
         return self._first_alive is not None and self._last_alive - self._first_alive >= self._policy.stable_after
 
-    def _delay(self, rng: Random, *, is_mass_loss: bool, retry_after: float | None) -> float:
-        is_first = self._first_alive is not None and not self._has_spread and self._backoff.attempt == 0
-        if not (is_first or is_mass_loss):
-            return self._backoff.next_delay(rng)
-        self._has_spread = True
-        return rng.uniform(0, _spread(self._backoff_policy, is_mass_loss=is_mass_loss, retry_after=retry_after))
+    def _begin_anew(self) -> None:
+        self._backoff.reset()
+        self._has_spread = False
+        self._attempt = 0
+
+    def _delay(self, rng: Random, mass_spread: float | None) -> float:
+        if self._first_alive is not None and not self._has_spread and self._backoff.attempt == 0:
+            self._has_spread = True
+            return rng.uniform(0, self._backoff_policy.first_maximum if mass_spread is None else mass_spread)
+        delay = self._backoff.next_delay(rng)
+        return delay if mass_spread is None else max(delay, rng.uniform(0, mass_spread))
 
 
-def _spread(policy: BackoffPolicy, *, is_mass_loss: bool, retry_after: float | None) -> float:
-    if not is_mass_loss:
-        return policy.first_maximum
+def _mass_spread(policy: BackoffPolicy, retry_after: float | None) -> float:
+    """What the server asked for, if that can be believed."""
     if retry_after is None or not isfinite(retry_after) or retry_after < 0:
         return policy.mass_maximum
     return min(retry_after, MAX_RETRY_AFTER)

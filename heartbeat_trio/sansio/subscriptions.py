@@ -74,7 +74,11 @@ class SubscriptionBook:
 
     def unwant(self, symbol: str) -> bool:
         """Remove a wish; False if there was none."""
-        return self._book.pop(symbol, None) is not None
+        if self._book.pop(symbol, None) is None:
+            return False
+        # Here and not in `data_age`, which may be asked with every quote: fresh data of A must not hide that B is silent.
+        self._data_at = max((each.data_at for each in self._book.values() if each.data_at is not None), default=None)
+        return True
 
     def start_connection(self) -> None:
         """A new connection knows of nothing yet."""
@@ -113,7 +117,7 @@ class SubscriptionBook:
         return None if subscription is None else subscription.state
 
     def data_age(self, now: float) -> float | None:
-        """Seconds since any wanted symbol's data came; None if none ever did."""
+        """Seconds since data of any symbol that is still wanted came, on whatever connection; None if none ever did."""
         return None if self._data_at is None else now - self._data_at
 
     def unconfirmed(self, now: float, older_than: float) -> list[str]:

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from heartbeat_trio.sansio.subscriptions import TRANSITIONS, Step, SubscriptionBook, SubscriptionState
+from heartbeat_trio.sansio.subscriptions import SubscriptionBook, SubscriptionState
 
 SYMBOLS = st.sampled_from("ABC")
 STATES = SubscriptionState
@@ -68,49 +68,121 @@ def test_order_limit_and_removal() -> None:
     assert book.data_age(1.0) is None
 
 
+def test_age_is_that_of_what_is_still_wanted() -> None:
+    """Fresh data of a symbol that nobody wants any more must not hide that the others are silent."""
+    book = SubscriptionBook()
+    for symbol in "ABC":
+        book.want(symbol)
+    for now, symbol in enumerate("AB"):
+        book.receive_data(symbol, float(now))
+
+    assert 9.0 == book.data_age(10.0)
+    book.unwant("B")
+    assert 10.0 == book.data_age(10.0)
+    book.unwant("A")
+    assert book.data_age(10.0) is None
+
+
+class Wish:
+    """What the model remembers of one: plain facts, from which the state follows."""
+
+    def __init__(self) -> None:
+        self.data_at: float | None = None
+        self.forget_connection()
+
+    def forget_connection(self) -> None:
+        self.sent_at: float | None = None
+        self.is_acked = self.has_data = self.is_rejected = False
+
+    @property
+    def is_open(self) -> bool:
+        """Asked for on this connection, and not settled by data or a rejection."""
+        return self.sent_at is not None and not self.has_data and not self.is_rejected
+
+    @property
+    def state(self) -> SubscriptionState:
+        if self.sent_at is None:
+            return STATES.WANTED
+        if self.is_rejected:
+            return STATES.REJECTED
+        if self.has_data:
+            return STATES.CONFIRMED
+        return STATES.ACKNOWLEDGED if self.is_acked else STATES.SENT
+
+
 class BookMachine(RuleBasedStateMachine):
-    """Random wishes and answers against the table, played by hand."""
+    """Random wishes and answers, in any order, against plain facts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.book = SubscriptionBook()
-        self.model: dict[str, SubscriptionState] = {}
+        self.model: dict[str, Wish] = {}
+        self.now = 0.0
+
+    @rule(seconds=st.integers(1, 20))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
 
     @rule(symbol=SYMBOLS)
     def want(self, symbol: str) -> None:
-        assert self.book.want(symbol) == (symbol not in self.model)
-        self.model.setdefault(symbol, STATES.WANTED)
+        assert (symbol not in self.model) == self.book.want(symbol)
+        self.model.setdefault(symbol, Wish())
 
     @rule(symbol=SYMBOLS)
     def unwant(self, symbol: str) -> None:
-        assert self.book.unwant(symbol) == (symbol in self.model)
+        assert (symbol in self.model) == self.book.unwant(symbol)
         self.model.pop(symbol, None)
 
     @rule()
     def connect(self) -> None:
         self.book.start_connection()
-        self.model = dict.fromkeys(self.model, STATES.WANTED)
+        for wish in self.model.values():
+            wish.forget_connection()
 
-    @rule(symbol=SYMBOLS, step=st.sampled_from(Step))
-    def happens(self, symbol: str, step: Step) -> None:
-        before = self.model.get(symbol)
-        after = None if before is None else TRANSITIONS.get((before, step))
-        if step is Step.SEND:
-            self.book.mark_sent(symbol, 0.0)
-        else:
-            answer = {
-                Step.ACK: self.book.receive_ack,
-                Step.DATA: self.book.receive_data,
-                Step.REJECTION: self.book.receive_rejection,
-            }[step](symbol, 0.0)
-            assert answer == (after is not None)
-        if after is not None:
-            self.model[symbol] = after
+    @rule(symbol=SYMBOLS)
+    def send(self, symbol: str) -> None:
+        self.book.mark_sent(symbol, self.now)
+        if symbol in self.model and self.model[symbol].sent_at is None:
+            self.model[symbol].sent_at = self.now
+
+    @rule(symbol=SYMBOLS)
+    def ack(self, symbol: str) -> None:
+        wish = self.model.get(symbol)
+        is_news = wish is not None and wish.is_open and not wish.is_acked
+        assert is_news == self.book.receive_ack(symbol, self.now)
+        if wish is not None and is_news:
+            wish.is_acked = True
+
+    @rule(symbol=SYMBOLS)
+    def data(self, symbol: str) -> None:
+        wish = self.model.get(symbol)
+        is_news = wish is not None and wish.is_open
+        assert is_news == self.book.receive_data(symbol, self.now)
+        if wish is not None:
+            wish.data_at = self.now
+            wish.has_data = wish.has_data or is_news
+
+    @rule(symbol=SYMBOLS)
+    def rejection(self, symbol: str) -> None:
+        wish = self.model.get(symbol)
+        is_news = wish is not None and wish.is_open
+        assert is_news == self.book.receive_rejection(symbol, self.now)
+        if wish is not None and is_news:
+            wish.is_rejected = True
 
     @invariant()
     def agrees(self) -> None:
-        assert self.model == {symbol: self.book.state(symbol) for symbol in self.book.wanted}
-        assert [symbol for symbol, state in self.model.items() if state is STATES.WANTED] == self.book.to_send()
+        to_send = [symbol for symbol, wish in self.model.items() if wish.sent_at is None]
+        silent = [symbol for symbol, wish in self.model.items() if wish.is_open and self.now - (wish.sent_at or 0) > 10]
+        ages = [self.now - wish.data_at for wish in self.model.values() if wish.data_at is not None]
+
+        assert {symbol: wish.state for symbol, wish in self.model.items()} == {
+            symbol: self.book.state(symbol) for symbol in self.book.wanted
+        }
+        assert to_send == self.book.to_send()
+        assert to_send[:1] == self.book.to_send(1)
+        assert silent == self.book.unconfirmed(self.now, older_than=10)
+        assert min(ages, default=None) == self.book.data_age(self.now)
 
 
 TestBookMachine = BookMachine.TestCase
