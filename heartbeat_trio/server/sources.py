@@ -17,6 +17,7 @@ import trio
 from ..events import Quote
 from ..exceptions import ConfigError
 from ..protocol.messages import SYMBOL
+from ..protocol.wire import MAX_TS
 from .venues import VENUES, VenueQuote
 
 if TYPE_CHECKING:
@@ -184,11 +185,14 @@ class ReplaySource:
             if line.strip() and not HEADER.match(line):
                 raise ConfigError(f"{self.path}:{number}: neither `time: message` nor a header")
             return None
+        at = float(match[1])
         try:
+            if at * 1_000_000 > MAX_TS:
+                raise ValueError("the time is none of the years 1970 to 9999")
             quote = self._decode(match[2])
         except ValueError as error:
             raise ConfigError(f"{self.path}:{number}: {error}") from error
-        return None if quote is None else (float(match[1]), quote)
+        return None if quote is None else (at, quote)
 
     def _number(self, quote: VenueQuote, at: float) -> Quote:
         self._seqs[quote.symbol] += 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from ..protocol.messages import SYMBOL
+from ..protocol.wire import MAX_TS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +87,8 @@ VENUES: dict[str, Callable[[str], VenueQuote | None]] = {"binance": decode_binan
 def _quote(symbol: str, bid: str | None, ask: str | None, last: str | None, ts: int | None) -> VenueQuote | None:
     if not SYMBOL.fullmatch(symbol):
         return None
+    if ts is not None and not 0 <= ts <= MAX_TS:
+        raise ValueError("the time is none of the years 1970 to 9999")
     return VenueQuote(symbol, _number(bid), _number(ask), _number(last), ts)
 
 

@@ -115,6 +115,19 @@ def test_a_server_that_goes_back_to_a_stream_that_was_left_is_followed() -> None
     assert arbiter.receive_quote(quote(62), 0.0) == [gap(61, 61, "unexplained"), quote(62)]
 
 
+def test_a_stream_that_was_left_again_is_remembered_as_the_newest() -> None:
+    """Not forgotten early because it had been left before."""
+    arbiter = FeedArbiter()
+    arbiter.receive_quote(quote(1), 0.0)
+    arbiter.receive_quote(quote(1, "s2"), 0.0)
+    arbiter.announce("A", "s2", 2, None, is_resume=True, now=0.0)
+    arbiter.receive_quote(quote(2), 0.0)
+    for number in range(LEFT_STREAMS):
+        arbiter.receive_quote(quote(1, f"new-{number}"), 0.0)
+
+    assert arbiter.receive_quote(quote(3), 0.0) == []
+
+
 def test_an_end_is_believed_only_of_the_present_stream_and_until_its_next_quote() -> None:
     """A quote of the stream proves that it goes on."""
     arbiter = FeedArbiter()
@@ -221,14 +234,16 @@ class FeedMachine(RuleBasedStateMachine):
             self.lost[self.name, number] = reason if is_known else "unexplained"
         self.seq = last
 
-    @rule(first=st.integers(1, 9), count=st.integers(0, 9), is_resume=st.booleans())
-    def announce_nonsense(self, first: int, count: int, is_resume: bool) -> None:
-        """Of numbers that were seen, of a stream that nobody knows, backwards."""
-        known = self.arbiter.position("A") or ("s0", 0)
-        last = min(first + count, known[1])
-        self.arbiter.announce("A", known[0], min(first, last), last, is_resume=is_resume, now=0.0)
-        self.arbiter.announce("A", "nobody", first, first + count, is_resume=is_resume, now=0.0)
-        self.arbiter.announce("A", self.name, self.seq + first, self.seq + first - 1, is_resume=is_resume, now=0.0)
+    @rule(first=st.integers(1, 9), count=st.integers(0, 9), kind=st.sampled_from(["seen", "unknown stream", "backwards"]))
+    def announce_nonsense(self, first: int, count: int, kind: str) -> None:
+        """It explains nothing, and must not hide anything."""
+        stream, seen = self.arbiter.position("A") or ("s0", 0)
+        name, begin, end = {
+            "seen": (stream, min(first, seen), min(first + count, seen)),
+            "unknown stream": ("nobody", first, first + count),
+            "backwards": (self.name, self.seq + first, self.seq + first - 1),
+        }[kind]
+        self.arbiter.announce("A", name, begin, end, is_resume=True, now=0.0)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())

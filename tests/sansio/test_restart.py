@@ -210,7 +210,7 @@ class Life(NamedTuple):
 
 
 def lives() -> st.SearchStrategy[Life]:
-    duration = st.one_of(st.none(), st.sampled_from([0.0, 3.0, 9.9, 10.0, 40.0]))
+    duration = st.one_of(st.none(), st.sampled_from([0.0, 3.0, 9.9, 10.1, 40.0]))
     return st.builds(
         lambda connects, lives, mass, rest: Life(connects, lives if connects else None, mass, rest),
         st.booleans(), duration, st.booleans(), st.sampled_from([0.0, 0.5, 20.0]),
@@ -218,7 +218,7 @@ def lives() -> st.SearchStrategy[Life]:
 
 
 def expected_delay(past: list[tuple[Life, float]]) -> tuple[float, float]:
-    """The bounds of the delay after the last of `past`, each with the moment of its end; told from the whole past at once."""
+    """The bounds of the delay after the last of `past`, each with the moment of its end; from the whole past at once."""
     stable = [index for index, (life, _) in enumerate(past) if life.is_stable]
     recent = [life for life, _ in past[stable[-1] if stable else 0 :]]
     life, now = past[-1]
