@@ -62,7 +62,7 @@ TOKEN = re.compile(r"[!-~]{1,1024}")
 SECONDS = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+\-]?[0-9]{1,3})?")
 BLANKS = b" \t\r"
 BLANKS_TO_SPACES = bytes.maketrans(BLANKS, b"   ")
-BAD_UTF8 = Invalid("bad_utf8", "a line must be UTF-8")
+BAD_UTF8 = Invalid("bad_encoding", "a line must be UTF-8")
 HEARTBEATS: dict[bytes, type[Ping | Pong]] = {b"PING": Ping, b"PONG": Pong}
 
 
@@ -70,7 +70,7 @@ class LineDecoder:
     """Turns bytes into messages, however they were cut into reads.
 
     A line that is too long or no UTF-8 ends it: the last message is then `Invalid` with the code ``line_too_long`` or
-    ``bad_utf8``, and later input is ignored. Any other line that makes no sense is an `Invalid` (to a client that does not
+    ``bad_encoding``, and later input is ignored. Any other line that makes no sense is an `Invalid` (to a client that does not
     know the command: an `Unknown`) between the others. It never holds more than one line and one read.
 
     Args:

@@ -249,7 +249,7 @@ def test_a_line_of_just_the_limit_is_read() -> None:
 def test_invalid_utf8_ends_it(wire: bytes) -> None:
     decoder = LineDecoder(role="server")
 
-    assert [Ping(), Invalid("bad_utf8", "a line must be UTF-8")] == decoder.receive_data(wire)
+    assert [Ping(), Invalid("bad_encoding", "a line must be UTF-8")] == decoder.receive_data(wire)
     assert decoder.is_failed
     assert [] == decoder.receive_data(b"PING\n")
 
