@@ -60,7 +60,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Connecting(Event, frozen=True, kw_only=True):
-    """An attempt to connect began. ``attempt`` counts from 1 since the session was last stable or connected."""
+    """An attempt to connect began. ``attempt`` counts from 1 since the session began, or was last stable."""
 
     attempt: int
 

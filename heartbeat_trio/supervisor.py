@@ -148,7 +148,7 @@ class Supervisor:
             self._emit(EndedForGood(at=now, attempts=decision.history))
             listed = "; ".join(f"#{each.number} {each.cause}: {each.detail}" for each in decision.history)
             raise GaveUp(
-                f"gave up on {self._endpoint} after {len(decision.history)} failed attempts: {listed}",
+                f"gave up on {self._endpoint} after {self._options.restart.max_attempts} failed attempts in a row: {listed}",
                 history=decision.history,
             ) from loss
         return decision

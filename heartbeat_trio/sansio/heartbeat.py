@@ -161,7 +161,11 @@ class Heartbeat:
             return []
         done: list[Event | SendPing] = []
         for ping in [ping for ping in self._unanswered.values() if ping.fate is Fate.IN_FLIGHT and ping.deadline <= now]:
-            done += self._miss(ping, now)
+            if ping.sent_at is not None and ping.sent_at > ping.deadline:
+                # It left only while we were catching up: a stall of ours came between the tick and the hand-over.
+                ping.deadline = ping.sent_at + self._policy.pong_timeout
+            else:
+                done += self._miss(ping, now)
         if self.next_deadline() <= now:  # only the tick is left of what was due, unless it is over
             done.append(self._ping(now))
         return done
@@ -208,8 +212,7 @@ class Heartbeat:
         return self._change_state(ConnectionState.DISCONNECTED, now)
 
     def _earliest_deadline(self) -> float:
-        # Deadlines are in the order of the pings: the first one in flight is the earliest.
-        return next((ping.deadline for ping in self._unanswered.values() if ping.fate is Fate.IN_FLIGHT), inf)
+        return min((ping.deadline for ping in self._unanswered.values() if ping.fate is Fate.IN_FLIGHT), default=inf)
 
     def _oldest_sent(self) -> bytes:
         return next((nonce for nonce, ping in self._unanswered.items() if ping.sent_at is not None), b"")

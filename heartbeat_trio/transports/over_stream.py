@@ -45,6 +45,7 @@ class StreamTransport(Transport):
         self._ending: HeartbeatTrioError | None = None
         self._goodbye: Goodbye | None = None
         self._is_receiving = False
+        self._has_finished: trio.Event | None = None
         self._output = OutputBuffer(
             stream, nursery, name=self.peer, limit=limit, on_overflow=self._give_up_reading, spacing=spacing
         )
@@ -96,6 +97,8 @@ class StreamTransport(Transport):
         if self._ending is not None:
             await trio.lowlevel.checkpoint()
             raise self._ending
+        if self._has_finished is not None:  # whoever closes is reading what is left, and two cannot
+            await self._has_finished.wait()
         self._is_receiving = True
         try:
             return bytes(await self._stream.receive_some(READ_SIZE))

@@ -77,7 +77,6 @@ class WebSocketTransport(StreamTransport):
                 early, self._early = self._early, []
                 messages = self._translate(early or await self._receive_events())
                 if messages or (self._protocol.has_partial_data and self._ending is None):
-                    self._note_goodbye(messages)
                     return messages
         except (ConnectionClosed, ConnectionLost):
             self._has_ended.set()
@@ -139,7 +138,9 @@ class WebSocketTransport(StreamTransport):
                 case TextReceived():
                     if self._on_raw is not None:
                         self._on_raw(event.payload)
-                    messages += map(_not_our_pong, decode_text(event.payload, role=self._role))
+                    decoded = decode_text(event.payload, role=self._role)
+                    self._note_goodbye(decoded)  # before the close that may follow it in the same read
+                    messages += map(_not_our_pong, decoded)
                 case PongReceived():
                     messages.append(Pong(event.payload or UNSOLICITED, is_control=True))
                 case PingReceived():

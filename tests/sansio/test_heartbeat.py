@@ -241,6 +241,21 @@ def test_a_late_wake_up_moves_the_deadline_with_it() -> None:
     assert tick + 5 == driver.heartbeat.next_deadline()
 
 
+def test_a_stall_between_tick_and_hand_over_moves_the_deadline() -> None:
+    """The ping left only after its deadline, while we caught up: it has its full time from then on, once."""
+    driver = Driver()
+    driver.hand_over = False
+    driver.run_until(1000)
+    driver.now = 1003.5
+    driver.heartbeat.ping_sent(driver.nonces[0], 1003.5)
+
+    assert driver.heartbeat.handle_timer(1003.5) == []
+    driver.run_until(1006.4)
+    assert driver.heartbeat.count(Fate.MISSED) == 0
+    driver.run_until(1006.5)
+    assert driver.heartbeat.count(Fate.MISSED) == 1
+
+
 def test_a_long_stall_skips_ticks_and_moves_the_schedule() -> None:
     """Missed ticks are skipped, never repeated in a burst."""
     driver = Driver()
