@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, Jitter, Liveness, Overflow, RestartPolicy, ServerPolicy
-from .exceptions import ConfigError, HeartbeatTrioError
+from .exceptions import ConfigError, HeartbeatTrioError, LocalProtocolError
 
 try:
     import cyclopts
@@ -264,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code; what the user can mend is one line on standard error."""
     try:
         code = app(arguments, exit_on_error=False)
-    except ConfigError as error:
+    except (ConfigError, LocalProtocolError) as error:
         _fail(str(error), USAGE)
     except cyclopts.CycloptsError:
         sys.exit(USAGE)  # cyclopts has said why

@@ -132,6 +132,7 @@ class _Watch:
         await trio.lowlevel.checkpoint()
         options = self.options
         session: Session | None = None
+        events: EventChannel | None = None
         try:
             async with open_session(
                 endpoint,
@@ -144,18 +145,25 @@ class _Watch:
                 ssl_context=options.ssl_context,
                 on_raw=self.recorders.get(endpoint),
             ) as session:
-                await self._follow(session)
+                # Not left with the block: the session's last words come while it closes.
+                watching = session.events()
+                events = await watching.__aenter__()
+                await self._follow(session, events)
         except GaveUp as error:
             self._gave_up += 1
             self._tell(endpoint, EndedForGood(at=trio.current_time(), attempts=error.history))
-        if session is not None:
+        if session is not None and events is not None:
+            for event in events.take_nowait():
+                if not isinstance(event, Closed):  # the very last one
+                    self._show_event(session, event, None)
+            await watching.__aexit__()
             self._tell_final(session)
         self._tell(endpoint, Closed(at=trio.current_time()))
 
-    async def _follow(self, session: Session) -> None:
+    async def _follow(self, session: Session, events: EventChannel) -> None:
         """Show what happens until told to stop."""
         row = self._add_row(session)
-        async with session.events() as events, trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(self._show_events, session, events, row, name="events")
             nursery.start_soon(self._show_quotes, session, events, row, name="quotes")
             nursery.start_soon(self._show_statistics, session, name="statistics")

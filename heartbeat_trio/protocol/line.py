@@ -70,8 +70,8 @@ class LineDecoder:
     """Turns bytes into messages, however they were cut into reads.
 
     A line that is too long or no UTF-8 ends it: the last message is then `Invalid` with the code ``line_too_long`` or
-    ``bad_encoding``, and later input is ignored. Any other line that makes no sense is an `Invalid` (to a client that does not
-    know the command: an `Unknown`) between the others. It never holds more than one line and one read.
+    ``bad_encoding``, and later input is ignored. Any other line that makes no sense is an `Invalid` (to a client that does
+    not know the command: an `Unknown`) between the others. It never holds more than one line and one read.
 
     Args:
         role: Which side *we* are: a server decodes what clients send.

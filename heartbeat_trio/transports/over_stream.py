@@ -116,6 +116,7 @@ class StreamTransport(Transport):
         Closing a socket with unread input resets it, and the peer would never see an error or a close code.
         """
         await trio.lowlevel.checkpoint()
+        self._has_finished = trio.Event()
         try:
             with trio.move_on_after(DRAIN_TIMEOUT):
                 await self._output.wait_idle()
@@ -125,6 +126,8 @@ class StreamTransport(Transport):
                     pass
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
+        finally:
+            self._has_finished.set()
 
     def _why(self, otherwise: HeartbeatTrioError) -> HeartbeatTrioError:
         """The reason that was found while we waited, if one was."""

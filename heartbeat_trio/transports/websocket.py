@@ -171,6 +171,7 @@ class WebSocketTransport(StreamTransport):
     async def _await_close(self) -> None:
         """Read until the peer has said Close as well (RFC 6455 §7.1.1), or for a moment."""
         await trio.lowlevel.checkpoint()
+        self._has_finished = trio.Event()
         try:
             with trio.move_on_after(DRAIN_TIMEOUT):
                 await trio.lowlevel.checkpoint()
@@ -179,6 +180,8 @@ class WebSocketTransport(StreamTransport):
                     self._protocol.receive_data(data) if data else self._protocol.receive_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
+        finally:
+            self._has_finished.set()
 
 
 def _not_our_pong(message: Message) -> Message:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ def capture(tmp_path: Path) -> Path:
     ]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def rewrite(capture: Path, text: str) -> None:
+    capture.write_text(text)
 
 
 class Published:
@@ -116,7 +121,7 @@ async def test_a_bad_line_is_named_with_file_and_line(capture: Path, line: str) 
 async def test_a_recording_that_became_bad_meanwhile_is_named_too(capture: Path) -> None:
     source = ReplaySource(capture, venue="binance", speed=1e6)
     await source.prepare()
-    capture.write_text("nonsense\n")
+    rewrite(capture, "nonsense\n")
     with pytest.raises(ConfigError, match=re.escape(f"{capture}:1: ")):
         await source.run(Published())
 
@@ -129,7 +134,7 @@ async def test_what_cannot_be_replayed(tmp_path: Path, capture: Path) -> None:
     for speed in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="speed"):
             ReplaySource(capture, venue="binance", speed=speed)
-    capture.write_text('1: {"result":null}\n')
+    rewrite(capture, '1: {"result":null}\n')
     with pytest.raises(ConfigError, match="no quote"):
         await ReplaySource(capture, venue="binance").prepare()
 
@@ -226,7 +231,7 @@ async def test_no_burst_after_a_stall(stall: float) -> None:
         times.extend(published.times)
 
     await trio.to_thread.run_sync(partial(trio.run, main, clock=MockClock()))
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert max(gaps) == pytest.approx(stall, abs=0.11)
     assert len([gap for gap in gaps if gap < 0.05]) <= 1, "one that was overdue, then the schedule again"
     assert len(times) == pytest.approx(25, abs=2)

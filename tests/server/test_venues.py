@@ -9,7 +9,7 @@ import pytest
 from heartbeat_trio.server.venues import VENUES, VenueQuote, decode_binance, decode_coinbase
 
 BOOK = '{"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21","a":"25.36520000","A":"40.66"}'
-TRADE = '{"e":"aggTrade","E":1633998512070,"s":"BLZETH","a":1,"p":"0.001","q":"5","f":1,"l":1,"T":1633998512068,"m":true,"M":true}'
+TRADE = '{"e":"aggTrade","E":1633998512070,"s":"BLZETH","a":1,"p":"0.001","q":"5","f":1,"l":1,"T":1633998512068,"m":true}'
 
 
 def in_stream(text: str) -> str:

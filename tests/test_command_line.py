@@ -1,0 +1,350 @@
+"""The command line: bad words are told in one line, good ones work end to end, and nothing heavy is imported early."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import trustme
+from rich.console import Console
+
+from heartbeat_trio.config import Endpoint
+from heartbeat_trio.events import ConnectionState, SessionStatus
+from heartbeat_trio.observe.live import Row, draw, sparkline
+from heartbeat_trio.observe.output import Output
+from heartbeat_trio.observe.recording import open_recording
+from heartbeat_trio.observe.text import printable
+from heartbeat_trio.sansio.quality import ConnectionQuality
+from heartbeat_trio.server.sources import HEADER, RECORDED
+from tests.test_recovery import QUICK, running, running_server
+
+COMMAND = [sys.executable, "-m", "heartbeat_trio"]
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+
+
+def run(*arguments: str, timeout: float = 10) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_importing_the_library_is_light() -> None:
+    """Neither the command line's libraries nor the terminal's."""
+    code = "import heartbeat_trio, sys; print(sorted({'cyclopts', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ("watch", "name at least one endpoint"),
+        ("watch http://x", "'http://x'"),
+        ("watch tcp://x", "port"),
+        ("watch tcp://x:1 --ping-interval 0", "ping_interval = 0"),
+        ("watch tcp://x:1 --ping-interval nan", "ping_interval = nan"),
+        ("watch tcp://x:1 --ping-interval soon", "soon"),
+        ("watch tcp://x:1 --max-attempts -1", "max_attempts = -1"),
+        ("watch tcp://x:1 --jitter some", "some"),
+        ("watch tcp://x:1 --stats-every 0", "--stats-every"),
+        ("watch tcp://x:1 --backoff-maximum 0.5", "maximum = 0.5"),
+        ("watch tcp://x:1 --token-file /does/not/exist", "/does/not/exist"),
+        ("watch tcps://x:1 --tls-ca /does/not/exist", "/does/not/exist"),
+        ("watch tcp://x:1 --record /does/not/exist", "/does/not/exist"),
+        ("watch tcp://x:1 --subscribe a^b --duration 1", "a^b"),
+        ("serve --tcp 1", "'1'"),
+        ("serve --tcp 127.0.0.1:99999", "99999"),
+        ("serve --tcp none --ws none", "nothing to serve"),
+        ("serve --tls-cert x", "belong together"),
+        ("serve --replay x", "belong together"),
+        ("serve --replay /does/not/exist --venue binance --tcp 127.0.0.1:0 --ws none", "/does/not/exist"),
+        ("serve --rate 0", "rate = 0"),
+        ("serve --symbols a^b", "a^b"),
+        ("serve --symbols ,", "symbols"),
+        ("dance", "dance"),
+    ],
+)
+def test_bad_words_are_usage_errors(arguments: str, names: str) -> None:
+    """Exit 2, the value and the remedy on standard error, no traceback, nothing on standard output."""
+    done = run(*arguments.split())
+
+    assert done.returncode == 2, done.stderr
+    assert names in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_taken_port_is_one_line() -> None:
+    """Exit 1, and the address."""
+    with running_server() as (_server, listening):
+        done = run("serve", "--tcp", listening["tcp"], "--ws", "none")
+    assert done.returncode == 1
+    assert f"cannot listen on {listening['tcp']}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("script", ["quote_server.py", "quote_client.py"])
+def test_help_of_the_scripts(script: str) -> None:
+    """Every option is explained, and the exit codes."""
+    text = subprocess.run([sys.executable, SCRIPTS / script, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "Exit codes" in text
+    options = {
+        "quote_server.py": "tcp ws symbols rate seed replay venue speed loop idle-timeout max-clients outbound allow-origin "
+        "token-file tls-cert tls-key duration output",
+        "quote_client.py": "subscribe ping-interval pong-timeout max-missed liveness connect-timeout max-attempts "
+        "backoff-initial backoff-maximum jitter stable-after stats-every record token-file tls-ca seed duration output",
+    }[script]
+    assert [] == [option for option in options.split() if f"--{option}" not in text]
+
+
+FIELDS = {
+    "connecting": {"attempt"},
+    "connected": set(),
+    "subscribed": {"symbol"},
+    "quote": {"symbol", "bid", "ask", "seq", "stream", "ts"},
+    "pong": {"rtt_ms"},
+    "state": {"from", "to", "missed_pongs"},
+    "statistics": {"sent", "answered", "late", "missed", "voided", "cancelled", "in_flight", "unknown_pongs"}
+    | {"success_rate", "avg_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "suitable", "reasons"},
+    "closed": set(),
+}
+
+
+def test_json_lines_have_the_promised_fields() -> None:
+    """One JSON object a line, with the event, the time in UTC, and the endpoint."""
+    with running_server() as (_server, listening):
+        urls = [f"tcp://{listening['tcp']}", listening["ws"]]
+        done = run(
+            "watch",
+            *urls,
+            "--subscribe",
+            "BTCUSD,ETHUSD",
+            *QUICK,
+            "--duration",
+            "1.5",
+            "--output",
+            "json",
+            "--stats-every",
+            "1",
+        )
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert set(FIELDS) == {line["event"] for line in lines}
+    for line in lines:
+        assert FIELDS[line["event"]] == set(line) - {"event", "at", "endpoint"}
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["at"])
+        assert line["endpoint"] in urls
+    for url in urls:
+        mine = [line["event"] for line in lines if line["endpoint"] == url]
+        assert (mine[0], mine[-2:]) == ("connecting", ["statistics", "closed"])
+
+
+def test_without_symbols_it_only_pings() -> None:
+    """Like ping(8)."""
+    with running_server() as (_server, listening):
+        done = run(
+            "watch", f"tcp://{listening['tcp']}", "--ping-interval", "0.1", "--duration", "0.8", "--pong-timeout", "0.1"
+        )
+    assert done.returncode == 0
+    assert "pong after" in done.stdout
+    assert "BTCUSD" not in done.stdout
+    assert "📊 Connection Statistics:" in done.stdout
+
+
+def test_tls_and_tokens_end_to_end(tmp_path: Path) -> None:
+    """Both protocols, verified with the CA file, with the token; without it nobody gets in."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    files = {name: str(tmp_path / name) for name in ("cert", "key", "ca", "token")}
+    certificate.cert_chain_pems[0].write_to_path(files["cert"])
+    certificate.private_key_pem.write_to_path(files["key"])
+    authority.cert_pem.write_to_path(files["ca"])
+    Path(files["token"]).write_text("secret\n")
+    Path(files["token"]).chmod(0o600)
+    options = ["--tls-cert", files["cert"], "--tls-key", files["key"], "--token-file", files["token"]]
+    with running_server(*options) as (_server, listening):
+        assert listening["ws"].startswith("wss://")
+        urls = [f"tcps://{listening['tcp']}", listening["ws"], listening["ws"] + "#engine=trio-websocket"]
+        common = ["--tls-ca", files["ca"], "--duration", "1", "--output", "json"]
+        done = run("watch", *urls, *common, "--token-file", files["token"], "--subscribe", "BTCUSD")
+        assert {line["endpoint"] for line in map(json.loads, done.stdout.splitlines()) if line["event"] == "quote"} == {
+            urls[0],
+            urls[1],
+        }
+        assert done.returncode == 0
+        refused = run("watch", listening["ws"], *common, "--max-attempts", "1")
+        assert refused.returncode == 3
+        assert "401" in refused.stdout
+        untrusted = run("watch", listening["ws"], "--max-attempts", "1", "--output", "json")
+        assert untrusted.returncode == 3
+        assert '"cause":"tls"' in untrusted.stdout
+
+
+def test_second_interrupt_ends_at_once() -> None:
+    """Even if the server is frozen and the goodbye waits."""
+    with (
+        running_server() as (server, listening),
+        running("watch", f"tcp://{listening['tcp']}", "--output", "json") as client,
+    ):
+        client.wait_for("pong")
+        server.popen.send_signal(signal.SIGSTOP)
+        client.popen.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+        begin = time.monotonic()
+        client.popen.send_signal(signal.SIGINT)
+        client.popen.communicate(timeout=5)
+        assert time.monotonic() - begin < 1.5
+        server.popen.send_signal(signal.SIGCONT)
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    """`| head -1` ends the reader of our output, not our manners."""
+    with running_server() as (_server, listening):
+        command = [
+            *COMMAND,
+            "watch",
+            f"tcp://{listening['tcp']}",
+            "--subscribe",
+            "BTCUSD",
+            "--output",
+            "json",
+            "--duration",
+            "2",
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+            assert client.stdout is not None
+            client.stdout.readline()
+            client.stdout.close()
+            assert client.stderr is not None
+            said = client.stderr.read()
+            client.wait(timeout=8)
+    assert "Traceback" not in said
+
+
+class Stuck:
+    """A terminal that takes one line and then none."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.lines: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.lines.append(text)
+        self.release.wait(5)
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_stuck_terminal_delays_nobody() -> None:
+    """`put` never waits; what does not fit is counted; the end waits a second at most."""
+    stuck = Stuck()
+    begin = time.monotonic()
+    with Output(stuck, capacity=10) as output:
+        for number in range(1000):
+            output.put(str(number))
+        assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 2
+    assert output.dropped >= 989
+    stuck.release.set()
+
+
+def test_a_broken_sink_falls_silent() -> None:
+    """A full disk, or a reader that has gone."""
+
+    class Broken(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    with Output(Broken()) as output:
+        output.put("one")
+        deadline = time.monotonic() + 5
+        while not output.is_broken and time.monotonic() < deadline:
+            time.sleep(0.01)
+        output.put("two")
+    assert output.is_broken
+
+
+def test_recording_is_private_and_can_be_replayed(tmp_path: Path) -> None:
+    """Mode 0600, the format of `ReplaySource`, one line a message whatever it holds."""
+    path = tmp_path / "recording"
+    with open_recording(path, "ws://host:1/") as record:
+        record(b'{"u":1,"s":"BTCUSDT","b":"1","a":"2"}')
+        record(b"two\nlines")
+    header, *lines = path.read_text().splitlines()
+    assert HEADER.match(header)
+    assert len(lines) == 2
+    assert all(RECORDED.fullmatch(line) for line in lines)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_a_peer_says_cannot_move_the_cursor() -> None:
+    """Control characters are escaped, and nothing fills the screen."""
+    assert printable("\x1b[2Jboo\n\u202e") == "\\x1b[2Jboo\\n\\u202e"
+    assert len(printable("x" * 10**6)) < 3000
+
+
+class Fake:
+    """What the live view asks of a session."""
+
+    def __init__(self, status: SessionStatus, state: ConnectionState) -> None:
+        self.endpoint = Endpoint.parse("ws://127.0.0.1:8765/")
+        self.status, self.state = status, state
+        self.rtt, self.missed_pongs, self.attempt = 0.0123, 2, 7
+        self._quality = ConnectionQuality(pong_timeout=3)
+        for _ in range(5):
+            self._quality.record_ping(0)
+            self._quality.record_pong(0.0123, 0)
+
+    def quality(self) -> object:
+        return self._quality.snapshot(0)
+
+    def is_suitable_for_trading(self) -> object:
+        return self._quality.is_suitable_for_trading(0, is_connected=True, has_subscriptions=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "shown"),
+    [
+        (SessionStatus.CONNECTED, ConnectionState.CONNECTED, "CONNECTED"),
+        (SessionStatus.CONNECTED, ConnectionState.DEGRADED, "DEGRADED 2"),
+        (SessionStatus.RECONNECTING, ConnectionState.DISCONNECTED, "RETRY #7"),
+        (SessionStatus.CONNECTING, ConnectionState.DISCONNECTED, "CONNECTING"),
+    ],
+)
+def test_the_live_view_fits_a_terminal(status: SessionStatus, state: ConnectionState, shown: str) -> None:
+    """Everything that matters, in 80 columns."""
+    row = Row(Fake(status, state))  # type: ignore[arg-type]
+    row.rtts.extend([0.01, 0.02, 0.03])
+    row.quotes = 30
+    row.measure(2.0)
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(draw([row], ["12:00:00 something happened"]))
+    text = console.export_text()
+    for part in (
+        "ws://127.0.0.1:8765/",
+        shown,
+        "12.3",
+        "12.3 12.3 12.3",
+        "▁▅█",
+        "100.0%",
+        "15",
+        "warming up",
+        "something happened",
+    ):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_sparkline() -> None:
+    """From the smallest to the largest; flat where nothing varies."""
+    assert sparkline([]) == ""
+    assert sparkline([5, 5]) == "▁▁"
+    assert sparkline([0, 1, 7]) == "▁▂█"
