@@ -285,6 +285,18 @@ def test_recording_is_private_and_can_be_replayed(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_full_disk_ends_the_recording_only(caplog: pytest.LogCaptureFixture) -> None:
+    """A clear warning, and nothing raised."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full here")
+    with open_recording(full, "ws://host:1/") as record:
+        for _ in range(10):
+            record(b"message")
+            time.sleep(0.01)
+    assert "/dev/full ended early" in caplog.text
+
+
 def test_what_a_peer_says_cannot_move_the_cursor() -> None:
     """Control characters are escaped, and nothing fills the screen."""
     assert printable("\x1b[2Jboo\n\u202e") == "\\x1b[2Jboo\\n\\u202e"
