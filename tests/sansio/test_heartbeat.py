@@ -316,6 +316,14 @@ def test_missed_pings_are_forgotten_at_close() -> None:
     assert (1, 0) == (driver.heartbeat.count(Fate.MISSED), driver.heartbeat.in_flight)
 
 
+def test_tells_how_long_it_has_been_silent() -> None:
+    """Since the last byte that counted; the birth counts as one."""
+    driver = Driver()
+    assert driver.heartbeat.silent_for(1004.0) == 4.0
+    driver.heartbeat.receive_data(1003.0)
+    assert driver.heartbeat.silent_for(1004.0) == 1.0
+
+
 def test_repr_tells_the_state() -> None:
     """Whoever debugs sees what it is at."""
     assert "<Heartbeat CONNECTED sent=0 in_flight=0 missed_pongs=0>" == repr(Driver().heartbeat)
