@@ -118,6 +118,7 @@ async def test_failures_while_leaving_are_part_of_leaving() -> None:
         background.leave()
         background.start_soon(task, name="task")
         await trio.testing.wait_all_tasks_blocked()
+    assert background.error is None
 
 
 async def test_cancellation_from_outside_passes() -> None:

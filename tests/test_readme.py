@@ -40,7 +40,9 @@ async def test_the_bots_test_passes(autojump_clock: MockClock, nursery: trio.Nur
     """A dozen lines for a frozen server."""
     names: dict[str, Any] = {}
     exec(compile(BOT_TEST, "README.md", "exec"), names)  # noqa: S102
+    start = trio.current_time()
     await names["test_my_bot_survives_a_frozen_server"](autojump_clock, nursery)
+    assert 13 <= trio.current_time() - start <= 30  # found dead, and back again
     nursery.cancel_scope.cancel()
 
 
