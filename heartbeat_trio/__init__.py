@@ -13,6 +13,8 @@ A map of the package, from the bottom up; a module imports only what stands abov
 from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy, ServerPolicy
 from .connection import Connection, open_connection
 from .events import (
+    Alert,
+    Attempt,
     Closed,
     Connected,
     Connecting,
@@ -37,11 +39,11 @@ from .events import (
     Subscribed,
 )
 from .exceptions import (
-    Attempt,
     ConfigError,
     ConnectError,
     ConnectionClosed,
     ConnectionLost,
+    GateClosed,
     GaveUp,
     HeartbeatTrioError,
     InternalError,
@@ -60,8 +62,12 @@ from .transports.tls import client_context, server_context
 __version__ = "0.1.0"
 
 __all__ = [
+    "Alert",
+    "AlertFailed",
     "Attempt",
     "BackoffPolicy",
+    "Cause",
+    "ClockJumped",
     "Closed",
     "ConfigError",
     "ConnectError",
@@ -75,7 +81,10 @@ __all__ = [
     "Endpoint",
     "Event",
     "EventsDropped",
+    "Evidence",
     "Gap",
+    "GateChanged",
+    "GateClosed",
     "GaveUp",
     "HeartbeatPolicy",
     "HeartbeatTrioError",
@@ -85,6 +94,7 @@ __all__ = [
     "LocalProtocolError",
     "Lost",
     "Overrun",
+    "PingRecord",
     "PongLate",
     "PongMissed",
     "PongReceived",
@@ -102,9 +112,11 @@ __all__ = [
     "ServerPolicy",
     "Session",
     "SessionStatus",
+    "Silence",
     "SlowConsumer",
     "StateChanged",
     "Subscribed",
+    "Suspected",
     "SyntheticSource",
     "Verdict",
     "client_context",

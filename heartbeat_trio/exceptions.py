@@ -10,6 +10,7 @@ HeartbeatTrioError
 ├── ConnectionLost(ConnectionError)  the connection ended without a goodbye
 │   └── PongTimeout(TimeoutError)    ... because the peer stopped answering
 ├── SlowConsumer                     the consumer fell behind, not the connection
+├── GateClosed                       the trading gate closed while you relied on it
 ├── GaveUp                           every allowed attempt failed; ``history`` lists them
 └── InternalError                    a bug of ours; ``__cause__`` holds what happened
 """
@@ -18,10 +19,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .events import Attempt, Cause, Evidence
 
 LossCause = Literal[
     "pong_timeout",
@@ -34,21 +35,9 @@ LossCause = Literal[
     "connect_timeout",
     "dns",
     "handshake",
+    "silence",
 ]
 """Why a connection, or one attempt at it, ended: the machine-readable half of a loss."""
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One failed attempt, as listed by `GaveUp.history`.
-
-    ``started`` and ``ended`` are Trio time in seconds.
-    """
-
-    number: int
-    started: float
-    ended: float
-    cause: str
-    detail: str
 
 
 class HeartbeatTrioError(Exception):
@@ -145,12 +134,24 @@ class PongTimeout(ConnectionLost, TimeoutError):
         message: How many pongs are missing and for how long nothing came.
         missed: Pongs missed since the last sign of life.
         silent_for: Seconds since the last byte that counted.
+        blame: Whose fault it was, as far as is known.
+        evidence: What that rests on.
     """
 
-    def __init__(self, message: str, *, missed: int, silent_for: float) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        missed: int,
+        silent_for: float,
+        blame: Cause | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
         super().__init__(message, cause="pong_timeout")
         self.missed = missed
         self.silent_for = silent_for
+        self.blame = blame
+        self.evidence = evidence
 
 
 class SlowConsumer(HeartbeatTrioError):
@@ -158,6 +159,21 @@ class SlowConsumer(HeartbeatTrioError):
 
     It ends the session and is never retried.
     """
+
+
+class GateClosed(HeartbeatTrioError):
+    """The trading gate is closed, or closed while your block relied on it.
+
+    Args:
+        message: Why, for people.
+        reasons: As in `Verdict`.
+        codes: As in `Verdict`.
+    """
+
+    def __init__(self, message: str, *, reasons: Sequence[str] = (), codes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
+        self.codes = tuple(codes)
 
 
 class GaveUp(HeartbeatTrioError):

@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "heartbeat_trio"
 
 LAYERS = [
-    "exceptions",
     "events",
+    "exceptions",
     "config",
     "sansio",
     "protocol",
@@ -21,9 +21,12 @@ LAYERS = [
     "transports",
     "connection",
     "supervisor",
+    "gate",
+    "recorder",
     "session",
     "server",
     "observe",
+    "journal",
     "testing",
     "commands",
     "cli",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..exceptions import Attempt
+from ..events import Attempt
 from .backoff import Backoff
 from .limits import RollingLimit
 

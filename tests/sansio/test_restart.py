@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heartbeat_trio.config import BackoffPolicy, Jitter, RestartPolicy
-from heartbeat_trio.exceptions import Attempt
+from heartbeat_trio.events import Attempt
 from heartbeat_trio.sansio.restart import GiveUp, Restarts, Retry
 
 
