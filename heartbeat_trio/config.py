@@ -55,6 +55,11 @@ class HeartbeatPolicy:
         liveness: `any_inbound`: every inbound byte but those of an unmatched pong is a sign of life. `pong_only`: only
             matched pongs are.
         max_pongless: With `any_inbound`, data alone keeps a connection for this many seconds without any pong.
+        adaptive: Whether to probe at once when a pong is late, and to call the peer dead after 7 probe timeouts without a
+            sign of life; `bound` stays the outer limit. See `sansio.detector`.
+        minimum_pto: Seconds that a probe timeout has at least ...
+        maximum_pto: ... and at most, while our own loop is punctual.
+        max_probes: Extra pings in any 60 s; a venue's message limit.
     """
 
     ping_interval: float = 5.0
@@ -62,6 +67,10 @@ class HeartbeatPolicy:
     max_missed_pongs: int = 3
     liveness: Liveness = "any_inbound"
     max_pongless: float = 60.0
+    adaptive: bool = False
+    minimum_pto: float = 0.5
+    maximum_pto: float = 1.0
+    max_probes: int = 30
 
     def __post_init__(self) -> None:
         """Validate; raises `ConfigError`."""
@@ -71,6 +80,9 @@ class HeartbeatPolicy:
         _require_whole(self, "max_missed_pongs", minimum=1)
         _require_one_of(self, "liveness", ("any_inbound", "pong_only"))
         _require(self, "max_pongless", minimum=0, exclusive=True)
+        _require(self, "minimum_pto", minimum=0, exclusive=True)
+        _require(self, "maximum_pto", minimum=self.minimum_pto)
+        _require_whole(self, "max_probes", minimum=0)
 
     @property
     def bound(self) -> float:

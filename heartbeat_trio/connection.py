@@ -2,15 +2,13 @@
 
 - **reader**: bytes in, messages out. Pings are answered and pongs recorded first; then data goes to the inbox. It waits for
   bytes and for nothing else.
-- **pinger**: a pure timer. It sleeps in one cancel scope whose deadline is `Heartbeat.next_deadline()` and which the reader
-  moves; a blocked send does not extend it, because a ping is only put into the output buffer.
+- **pinger**: a pure timer, which sends pings and judges the missing pongs; see `pulse`.
 - **monitor**: sleeps until something is due: telling what the inbox dropped.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,25 +16,29 @@ import trio
 
 from ._background import open_background
 from .config import Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy
-from .events import ConnectionState, Event, Overrun, PongLate, PongMissed, PongReceived, PongVoided, QualitySnapshot
-from .exceptions import ConnectionLost, HeartbeatTrioError, PongTimeout
+from .events import ConnectionState, Event, Overrun, QualitySnapshot
+from .exceptions import ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox
 from .protocol.messages import Message, Ping, Pong, Resume, Subscribe, Unsubscribe
-from .sansio.heartbeat import REMEMBERED, Heartbeat, SendPing
+from .pulse import Pulse
+from .sansio.pings import REMEMBERED
 from .sansio.quality import ConnectionQuality
-from .transports.catch_up import catch_up
 from .transports.connect import connect_transport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     import trio_websocket
 
+    from .events import PingRecord
     from .transports.abc import Connector, Transport
 
 OVERRUN_INTERVAL = 1.0
 """Seconds between two `Overrun` events."""
+
+BACKSTOP = 5.0
+"""Seconds that the kernel waits longer than we do, before it gives up what is not acknowledged."""
 
 _E = TypeVar("_E", bound=HeartbeatTrioError)
 
@@ -51,29 +53,23 @@ class Connection:
         self,
         transport: Transport,
         name: str,
+        pulse: Pulse,
         *,
-        heartbeat: HeartbeatPolicy,
         inbox: Inbox,
-        rng: Random,
         quality: ConnectionQuality,
         on_event: Callable[[Event], None],
         on_messages: Callable[[list[Message]], None],
-        remembered: int,
     ) -> None:
         self.name = name
         """The endpoint, fit for printing."""
         self._transport = transport
-        self._policy = heartbeat
+        self._pulse = pulse
         self._inbox = inbox
         self._quality = quality
         self._on_event = on_event
         self._on_messages = on_messages
-        self._heartbeat = Heartbeat(heartbeat, now=trio.current_time(), rng=rng, remembered=remembered)
-        self._timer = trio.CancelScope()
         self._overran = trio.Event()
         self._ended = trio.Event()
-        self.rtt: float | None = None
-        """The last round-trip time in seconds, None before the first."""
 
     def __repr__(self) -> str:
         return f"<Connection {self.name} {self.state.value}>"
@@ -81,12 +77,22 @@ class Connection:
     @property
     def state(self) -> ConnectionState:
         """What the heartbeat says."""
-        return self._heartbeat.state
+        return self._pulse.heartbeat.state
 
     @property
     def missed_pongs(self) -> int:
         """Pongs missed since the last one came."""
-        return self._heartbeat.missed_pongs
+        return self._pulse.heartbeat.missed_pongs
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the adaptive detector doubts the peer, while the state may be CONNECTED still."""
+        return self._pulse.heartbeat.is_suspect
+
+    @property
+    def rtt(self) -> float | None:
+        """The last round-trip time in seconds, None before the first."""
+        return self._pulse.rtt
 
     def quality(self) -> QualitySnapshot:
         """A frozen snapshot of counts and latencies (seconds)."""
@@ -118,7 +124,8 @@ class Connection:
         try:
             await self._transport.send(message)
         except ConnectionLost as error:
-            raise self._own(error) from error.__cause__
+            raise self.own(error) from error.__cause__
+        self._pulse.note_sent()
 
     async def subscribe(self, symbol: str, *, resume: Resume | None = None) -> None:
         """Ask for a symbol's quotes, from the newest on or after `resume`."""
@@ -131,6 +138,11 @@ class Connection:
     def put(self, message: Message) -> None:
         """Send a message without waiting, behind what is queued."""
         self._transport.put(self._transport.encode(message))
+        self._pulse.note_sent()
+
+    def request_probe(self) -> None:
+        """Send a ping now, ahead of the schedule, within `HeartbeatPolicy.max_probes`."""
+        self._pulse.request_probe()
 
     def has_caused(self, error: BaseException) -> bool:
         """Whether an exception, or every leaf of a group, is this connection's own end."""
@@ -147,21 +159,14 @@ class Connection:
                 batch = await self._transport.receive()
                 self._receive(batch, trio.current_time())
         except HeartbeatTrioError as error:
-            raise self._own(error) from error.__cause__
+            raise self.own(error) from error.__cause__
         finally:
             self._ended.set()
 
     async def ping(self) -> None:
         """The pinger task: ends with `PongTimeout` when the peer is dead."""
-        heartbeat = self._heartbeat
-        while True:
-            with trio.CancelScope(deadline=heartbeat.next_deadline()) as self._timer:
-                await trio.sleep_forever()
-            if heartbeat.has_expired(trio.current_time()):
-                await catch_up(self._transport)
-            self._perform(heartbeat.handle_timer(trio.current_time()))
-            if heartbeat.is_over:
-                raise self._own(self._pong_timeout())
+        await self._pulse.run()
+        raise self.own(self._pulse.why_dead(self.name))
 
     async def monitor(self) -> None:
         """The monitor task: tells what the inbox dropped, at most once a second."""
@@ -179,66 +184,28 @@ class Connection:
         for message in batch:
             kind = type(message)
             if kind is Pong:
-                self._receive_pong(message, now)
+                self._pulse.receive_pong(message, now)  # type: ignore[arg-type]  # mypy does not follow `kind`
             elif kind is Ping:
                 is_alive = True
                 self._answer(message)
             else:
                 data.append(message)
         if data or is_alive:
-            self._heartbeat.receive_data(now)
-        self._timer.deadline = self._heartbeat.next_deadline()
+            self._pulse.receive(now)
+        self._pulse.note_batch(now)
         if data:
             self._quality.record_data(now)
             self._on_messages(data)
             if self._inbox.unreported:
                 self._overran.set()
 
-    def _receive_pong(self, pong: Any, now: float) -> None:  # noqa: ANN401 - the caller knows that it is a Pong
-        events = self._heartbeat.receive_pong(pong.nonce, now)
-        if not events:
-            self._quality.record_unknown_pong(now)
-        self._perform(events)
-
     def _answer(self, ping: Any) -> None:  # noqa: ANN401 - the caller knows that it is a Ping
         if not ping.is_control:  # those are answered below us
             self._transport.pong(ping)
 
-    def _perform(self, decisions: Sequence[Event | SendPing]) -> None:
-        now = trio.current_time()
-        for decision in decisions:
-            if isinstance(decision, SendPing):
-                self._quality.record_ping(now)
-                self._transport.ping(decision.nonce, partial(self._heartbeat.ping_sent, decision.nonce))
-            else:
-                self._record(decision)
-
-    def _record(self, event: Event) -> None:
-        """Count a decision, and tell it."""
-        quality, now = self._quality, event.at
-        extra: list[Event] = []
-        match event:
-            case PongReceived():
-                self.rtt = event.rtt if event.rtt is not None else self.rtt
-                extra = quality.record_pong(event.rtt, now)
-            case PongLate():
-                quality.record_late_pong(event.rtt, now)
-            case PongMissed():
-                extra = quality.record_missed_pong(now)
-            case PongVoided():
-                quality.record_voided(now)
-            case _:
-                pass
-        for each in (event, *extra):
-            self._on_event(each)
-
     def close(self) -> None:
         """Decide what is open: pings in flight are cancelled, and the last drops told."""
-        now = trio.current_time()
-        for _ in range(self._heartbeat.in_flight):
-            self._quality.record_cancelled(now)
-        for event in self._heartbeat.close(now):
-            self._on_event(event)
+        self._pulse.close()
         self.report_overrun()
 
     def report_overrun(self) -> None:
@@ -254,18 +221,10 @@ class Connection:
             await self._transport.aclose()
             await self._ended.wait()
 
-    def _own(self, error: _E) -> _E:
+    def own(self, error: _E) -> _E:
+        """Mark an error as this connection's own end, for `has_caused`."""
         error.connection = self  # type: ignore[attr-defined]  # read by `has_caused`
         return error
-
-    def _pong_timeout(self) -> PongTimeout:
-        silent_for = self._heartbeat.silent_for(trio.current_time())
-        missed = self.missed_pongs
-        return PongTimeout(
-            f"no pong from {self.name}: {missed} are missing, and the last sign of life came {silent_for:.1f} s ago",
-            missed=missed,
-            silent_for=silent_for,
-        )
 
 
 @asynccontextmanager
@@ -283,6 +242,7 @@ async def open_connection(
     on_event: Callable[[Event], None] | None = None,
     on_messages: Callable[[list[Message]], None] | None = None,
     on_raw: Callable[[bytes], None] | None = None,
+    on_ping: Callable[[PingRecord], None] | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect once, and watch over the connection for the length of the block.
 
@@ -302,6 +262,7 @@ async def open_connection(
         on_event: Called with each event; must neither wait nor raise.
         on_messages: Called with the messages of each read, instead of the inbox.
         on_raw: Called with each message as it came, for recordings.
+        on_ping: Called with each ping's record, for journals.
 
     Raises:
         ConfigError: The endpoint is none, or the token would leave in the clear.
@@ -312,6 +273,7 @@ async def open_connection(
     """
     heartbeat = heartbeat or HeartbeatPolicy()
     restart = restart or RestartPolicy()
+    quality = quality or ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
     where = Endpoint.parse(endpoint) if isinstance(endpoint, str | Endpoint) else endpoint
     box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
     transport: Transport | None = None
@@ -325,18 +287,26 @@ async def open_connection(
                 token=token,
                 ssl_context=ssl_context,
                 on_raw=on_raw,
+                user_timeout=max(heartbeat.bound, heartbeat.max_pongless) + BACKSTOP,
             )
             is_tutorial = isinstance(where, Endpoint) and where.dialect == "tutorial"
+            pulse = Pulse(
+                transport,
+                heartbeat,
+                quality,
+                rng=rng or Random(),
+                remembered=heartbeat.max_missed_pongs if is_tutorial else REMEMBERED,
+                on_event=on_event or _ignore,
+                on_ping=on_ping,
+            )
             connection = Connection(
                 transport,
                 str(where) if isinstance(where, Endpoint) else transport.peer,
-                heartbeat=heartbeat,
+                pulse,
                 inbox=box,
-                rng=rng or Random(),
-                quality=quality or ConnectionQuality(pong_timeout=heartbeat.pong_timeout),
+                quality=quality,
                 on_event=on_event or _ignore,
                 on_messages=on_messages or box.put,
-                remembered=heartbeat.max_missed_pongs if is_tutorial else REMEMBERED,
             )
             try:
                 background.start_soon(connection.read, name=f"reader {connection.name}")

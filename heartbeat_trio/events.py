@@ -13,7 +13,6 @@ import msgspec
 
 SilenceStep = Literal["probe", "resubscribe", "reconnect"]
 SilenceOutcome = Literal["data", "pong", "none"]
-ClockJumpKind = Literal["suspend", "wall"]
 GapReason = Literal["expired", "conflated", "stream_changed", "unexplained"]
 
 
@@ -36,7 +35,7 @@ class ConnectionState(Enum):
     CONNECTED = "CONNECTED"
     """The last ping that was decided was answered, or none was decided yet."""
     DEGRADED = "DEGRADED"
-    """One or more pongs are missing since the last one (`missed_pongs`), but not enough to call the peer dead."""
+    """Pongs are missing since the last one (`missed_pongs`), or overdue, but not enough to call the peer dead."""
     DISCONNECTED = "DISCONNECTED"
     """The peer is called dead, or the connection was closed."""
 
@@ -92,6 +91,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     network_rtt: float | None = None
 
 
+class Receipt(msgspec.Struct, frozen=True):
+    """When a message reached our kernel (Trio time), and whether that is exact; else it may have come earlier."""
+
+    at: float
+    is_exact: bool
+
+
 class SessionStatus(Enum):
     """Where a session is between its connections."""
 
@@ -145,9 +151,8 @@ class PongReceived(Event, frozen=True, kw_only=True):
 
     Args:
         ping: The ping's number within its connection, from 1.
-        rtt: From the ping's hand-over to the kernel to the kernel's receipt of the pong (to our program's, where the kernel
-            does not tell). None where it cannot be known honestly: a later pong acknowledged this ping as well (RFC 6455
-            §5.5.3).
+        rtt: From the ping's hand-over to the kernel to the kernel's receipt of the pong (or ours, where it does not tell).
+            None where it cannot be known: a later pong acknowledged this ping as well (RFC 6455 §5.5.3).
         is_exact: Whether `rtt` is exact rather than an upper bound; None where the kernel tells nothing.
         network: The part of `rtt` that the kernels took (`tcpi_rtt`), where known.
         peer: What is left of `rtt`: the peer's program.
@@ -188,12 +193,14 @@ class PongMissed(Event, frozen=True, kw_only=True):
 class PongVoided(Event, frozen=True, kw_only=True):
     """The delay was ours, so the ping is neither missed nor measured.
 
-    Either its pong was found while catching up after the deadline, or our loop had hardly run since the ping was due.
+    Either its pong was found while catching up after the deadline (``local`` seconds after our kernel had it, where known),
+    or our loop had hardly run since the ping was due.
     """
 
     ping: int = 0
     blame: Cause = Cause.LOCAL_STALL
     evidence: Evidence | None = None
+    local: float | None = None
 
 
 class Suspected(Event, frozen=True, kw_only=True):
@@ -212,7 +219,7 @@ class Silence(Event, frozen=True, kw_only=True):
         silent_for: Seconds without data.
         threshold: Seconds that were normal; None where no data ever came.
         step: What is done about it: `probe` (a ping), `resubscribe`, or `reconnect`.
-        outcome: None when the step begins; then `data` (it came back), `pong` (the peer lives, but says nothing), or `none`.
+        outcome: None when the step begins; then `data` (it came back), `pong` (the peer lives, no data), or `none`.
     """
 
     symbol: str | None
@@ -225,7 +232,7 @@ class Silence(Event, frozen=True, kw_only=True):
 class ClockJumped(Event, frozen=True, kw_only=True):
     """The machine slept (`suspend`), or somebody set its clock (`wall`), by ``seconds``. A ping is sent at once."""
 
-    kind: ClockJumpKind
+    kind: Literal["suspend", "wall"]
     seconds: float
 
 
@@ -246,7 +253,7 @@ class Alert(Event, frozen=True, kw_only=True):
 
 
 class AlertFailed(Event, frozen=True, kw_only=True):
-    """A sink could not deliver an alert. ``sink`` is its kind only: addresses and commands are secrets."""
+    """An alert could not be delivered. ``sink`` is the sink's kind only: addresses and commands are secrets."""
 
     rule: str
     sink: str
@@ -335,8 +342,7 @@ class PingRecord(msgspec.Struct, frozen=True, kw_only=True):
         ping: Its number within its connection, from 1.
         at: Trio time at which it was due.
         sent_after: Seconds until its bytes were handed to the kernel; None: never.
-        fate: `answered`, `missed`, `late`, `voided` or `cancelled`. A ping that was recorded as `missed` is recorded again
-            as `late` if its pong comes.
+        fate: `answered`, `missed`, `late`, `voided` or `cancelled`; `missed` is recorded again if it becomes `late`.
         rtt: As in `PongReceived`.
         is_exact: As in `PongReceived`.
         first_in: Seconds from `at` to the first inbound byte before the next ping was due; None: there was none.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
 
+    from .events import PingRecord
     from .inbox import Inbox
     from .protocol.messages import Message
     from .sansio.quality import ConnectionQuality
@@ -44,6 +45,7 @@ class Options:
     on_event: Callable[[Event], None] = lambda _event: None
     on_messages: Callable[[list[Message]], None] | None = None
     on_raw: Callable[[bytes], None] | None = None
+    on_ping: Callable[[PingRecord], None] | None = None
 
 
 class Supervisor:
@@ -99,6 +101,7 @@ class Supervisor:
                 on_event=self._on_event,
                 on_messages=self._on_messages if options.on_messages else None,
                 on_raw=options.on_raw,
+                on_ping=options.on_ping,
             ) as connection:
                 self._connected()
                 await handler(connection)
@@ -135,7 +138,8 @@ class Supervisor:
     def _decide(self, loss: Any) -> Retry:  # noqa: ANN401 - one of the three errors with a cause
         """Tell the loss, and decide when to try again."""
         now = trio.current_time()
-        self._emit(Lost(at=now, cause=loss.cause, detail=str(loss)))
+        blame, evidence = getattr(loss, "blame", None), getattr(loss, "evidence", None)
+        self._emit(Lost(at=now, cause=loss.cause, detail=str(loss), blame=blame, evidence=evidence))
         decision = self._restarts.ended(
             now,
             cause=loss.cause,

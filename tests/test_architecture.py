@@ -19,6 +19,7 @@ LAYERS = [
     "_broadcast",
     "inbox",
     "transports",
+    "pulse",
     "connection",
     "supervisor",
     "gate",

@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from ..events import Quote
+from ..events import Quote, Receipt
 
 SYMBOL = re.compile(r"[A-Za-z0-9._/\-]{1,64}")
 STREAM = re.compile(r"[A-Za-z0-9\-]{1,32}")
@@ -31,11 +31,12 @@ class Ping(msgspec.Struct, frozen=True):
 
 
 class Pong(msgspec.Struct, frozen=True):
-    """Answers a `Ping`; the fields are the ping's."""
+    """Answers a `Ping`; the fields are the ping's. ``receipt`` is when it reached us, where the kernel tells."""
 
     nonce: bytes = b""
     token: bytes | None = None
     is_control: bool = False
+    receipt: Receipt | None = None
 
 
 class Resume(msgspec.Struct, frozen=True):

@@ -1,85 +1,73 @@
-"""One connection's heartbeat: every ping's fate, the misses, and the connection's state.
+"""One connection's heartbeat: when to ping, what the missing pongs mean, and the connection's state.
 
 Rules of this file. It knows neither clock nor transport: the shell calls `handle_timer` when `next_deadline` has come,
 `receive_data` and `receive_pong` when bytes came, `ping_sent` when a ping's bytes were handed to the kernel, and performs
-what it is told. Early or repeated calls change nothing. All that a ping can become stands in `TRANSITIONS`; at every
-instant ``sent = answered + late + missed + voided + cancelled + in_flight``.
+what it is told. Early or repeated calls change nothing. What a ping can become is the business of `pings`.
 
-A missed pong is a local observation. Before the shell calls `handle_timer` for an expired ping (`has_expired`), it makes
-sure that nothing lies unread; a pong that it finds then is older than our delay, so its ping is voided: neither a miss nor
-a measurement.
+A missed pong is a local observation. Before the shell calls `handle_timer` for a verdict (`accused`), it makes sure that
+nothing lies unread, and gathers evidence; a pong that it finds then is older than our delay, so its ping is voided: neither
+a miss nor a measurement. So is, once between two signs of life, a ping during whose time our own loop hardly ran.
+
+With `HeartbeatPolicy.adaptive` a detector (`detector`) stands on top: it sends probes, which are pings like any other
+except that their misses do not count towards the end, and may call the peer dead sooner.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..events import ConnectionState, Event, PongLate, PongMissed, PongReceived, PongVoided, StateChanged
+from ..events import (
+    Cause,
+    ConnectionState,
+    Event,
+    Evidence,
+    PongLate,
+    PongMissed,
+    PongReceived,
+    PongVoided,
+    StateChanged,
+    Suspected,
+)
+from .cause import STALL, classify, classify_peer, is_path_dead
+from .detector import AdaptiveDetector, Level
+from .limits import RollingLimit
+from .pings import REMEMBERED, Fate, Happening, PingLedger, SentPing
 
 if TYPE_CHECKING:
     from random import Random
 
     from ..config import HeartbeatPolicy
-
-REMEMBERED = 64
-"""Unanswered pings that are remembered, so that a late pong still finds its ping."""
+    from ..events import Receipt
 
 PUNCTUAL = 0.005
 """A wake-up later than this many seconds is our own delay: the ping's deadline then counts from the wake-up."""
 
+NOTICEABLE = 0.05
+"""Seconds from the kernel's receipt of a pong to ours from which on the delay is blamed on our own loop."""
 
-class Fate(Enum):
-    """What has become of a ping."""
-
-    IN_FLIGHT = "in_flight"
-    ANSWERED = "answered"
-    LATE = "late"
-    MISSED = "missed"
-    VOIDED = "voided"
-    CANCELLED = "cancelled"
-
-
-class Happening(Enum):
-    """What can happen to a ping."""
-
-    PONG_IN_TIME = "pong until the deadline"
-    PONG_AFTER_DEADLINE = "pong after the deadline"
-    DEADLINE = "deadline, and nothing is left unread"
-    END = "end of the connection"
-
-
-TRANSITIONS: dict[tuple[Fate, Happening], Fate] = {
-    (Fate.IN_FLIGHT, Happening.PONG_IN_TIME): Fate.ANSWERED,
-    # Nobody has called it missed yet, so we are the ones who are late: it was found while catching up.
-    (Fate.IN_FLIGHT, Happening.PONG_AFTER_DEADLINE): Fate.VOIDED,
-    (Fate.IN_FLIGHT, Happening.DEADLINE): Fate.MISSED,
-    (Fate.IN_FLIGHT, Happening.END): Fate.CANCELLED,
-    (Fate.MISSED, Happening.PONG_AFTER_DEADLINE): Fate.LATE,
-}
-"""What is not listed cannot happen: the other fates are final, and a final ping is forgotten."""
+PROBE_PERIOD = 60.0
+"""Seconds in which `HeartbeatPolicy.max_probes` may be sent."""
 
 
 class SendPing(msgspec.Struct, frozen=True):
-    """Command to the shell: send a ping with this nonce now, without waiting, and call `Heartbeat.ping_sent`."""
+    """Command to the shell: send a ping with this nonce now, without waiting, and call `Heartbeat.ping_sent`.
+
+    ``number`` counts the connection's pings from 1.
+    """
 
     nonce: bytes
+    number: int
 
 
-class _Ping:
-    """One unanswered ping. `tick` is when it was due, `sent_at` when its bytes left us (None: not yet)."""
+class Accused(msgspec.Struct, frozen=True):
+    """What a verdict would be about: bytes that were due to leave then, whether they did, and how long an answer had."""
 
-    __slots__ = ("deadline", "fate", "sent_at", "tick")
-
-    def __init__(self, tick: float, deadline: float) -> None:
-        self.tick = tick
-        self.deadline = deadline
-        self.sent_at: float | None = None
-        self.fate = Fate.IN_FLIGHT
+    due: float
+    timeout: float
+    was_sent: bool
 
 
 class Heartbeat:
@@ -103,170 +91,296 @@ class Heartbeat:
     def __init__(self, policy: HeartbeatPolicy, *, now: float, rng: Random, remembered: int = REMEMBERED) -> None:
         self._policy = policy
         self._rng = rng
-        self._remembered = remembered
+        self._pings = PingLedger(remembered)
         self._next_tick = now
-        self._unanswered: OrderedDict[bytes, _Ping] = OrderedDict()  # oldest first, in flight or missed
-        self._counts: Counter[Fate] = Counter()
+        self._is_first = True
+        self._probe_at = inf
+        self._probes = RollingLimit(max(1, policy.max_probes), PROBE_PERIOD)
+        self._detector = AdaptiveDetector(policy) if policy.adaptive else None
         self._misses_since_life = 0
         self._last_life = now
         self._last_pong = now
-        self.sent = 0
-        """Pings that were due, handed over or not."""
+        self._last_inbound = now
+        self._last_sent = now
+        self._has_excused = False
         self.unknown_pongs = 0
         """Pongs that matched no unanswered ping: duplicates, strangers, and those too old to be remembered."""
         self.missed_pongs = 0
         """Misses since the last pong."""
         self.state = ConnectionState.CONNECTED
+        self.blame: Cause | None = None
+        """Whose fault the last miss or suspicion was."""
+        self.evidence: Evidence | None = None
+        """What that rests on."""
 
     def __repr__(self) -> str:
         return f"<Heartbeat {self.state.value} sent={self.sent} in_flight={self.in_flight} missed_pongs={self.missed_pongs}>"
 
     @property
+    def sent(self) -> int:
+        """Pings that were due, handed over or not."""
+        return self._pings.sent
+
+    @property
     def in_flight(self) -> int:
         """Pings whose fate is open."""
-        return self._counts[Fate.IN_FLIGHT]
+        return self._pings.count(Fate.IN_FLIGHT)
 
     def count(self, fate: Fate) -> int:
         """How many pings have this fate now."""
-        return self._counts[fate]
+        return self._pings.count(fate)
 
     @property
     def is_over(self) -> bool:
         """Whether the peer was called dead, or the connection was closed."""
         return self.state is ConnectionState.DISCONNECTED
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the adaptive detector trusts the peer less than fully."""
+        return self._detector is not None and self._detector.level is not Level.TRUSTED
+
     def silent_for(self, now: float) -> float:
         """Seconds since the last byte that counted as life."""
         return now - self._last_life
 
-    def next_deadline(self) -> float:
-        """When `handle_timer` is due: the next tick or the earliest deadline in flight, `inf` once it is over.
+    def quiet_for(self, now: float) -> float:
+        """Seconds since any byte came that was no unmatched pong."""
+        return now - self._last_inbound
 
-        It may change after every call of `handle_timer`, `receive_pong` and `close`, and after no other.
+    def next_deadline(self) -> float:
+        """When `handle_timer` is due: the next tick, probe or check, or the earliest deadline; `inf` once it is over.
+
+        It may change after every call of any method.
         """
         if self.is_over:
             return inf
-        return min(self._next_tick, self._earliest_deadline())
+        detector = inf if self._detector is None else self._detector.next_deadline()
+        return min(self._next_tick, self._probe_at, self._pings.earliest_deadline(), detector)
 
-    def has_expired(self, now: float) -> bool:
-        """Whether `handle_timer` would call a ping missed: first make sure that nothing lies unread."""
-        return self._earliest_deadline() <= now
+    def accused(self, now: float) -> Accused | None:
+        """What `handle_timer` would judge now: first make sure that nothing lies unread, and gather evidence about this.
 
-    def handle_timer(self, now: float) -> list[Event | SendPing]:
-        """Call expired pings missed, and send the ping that is due. Early calls do nothing.
+        None if there is no verdict to be found.
+        """
+        has_doubt = self._has_doubt(now)
+        ping = self._pings.oldest_in_flight()
+        if ping is not None and (has_doubt or self._pings.earliest_deadline() <= now):
+            return Accused(ping.tick, ping.deadline - ping.tick, ping.sent_at is not None)
+        return Accused(self._last_sent, now - self._last_sent, was_sent=True) if has_doubt else None
+
+    def handle_timer(self, now: float, evidence: Evidence | None = None) -> list[Event | SendPing]:
+        """Judge expired pings, and send the ping that is due. Early calls do nothing.
 
         The last event is a `StateChanged` to DISCONNECTED when the peer is dead.
         """
         if self.is_over:
             return []
-        done: list[Event | SendPing] = []
-        for ping in [ping for ping in self._unanswered.values() if ping.fate is Fate.IN_FLIGHT and ping.deadline <= now]:
-            if ping.sent_at is not None and ping.sent_at > ping.deadline:
-                # It left only while we were catching up: a stall of ours came between the tick and the hand-over.
-                ping.deadline = ping.sent_at + self._policy.pong_timeout
-            else:
-                done += self._miss(ping, now)
-        if self.next_deadline() <= now:  # only the tick is left of what was due, unless it is over
-            done.append(self._ping(now))
+        done = self._judge(now, evidence) + self._doubt(now, evidence)
+        if not self.is_over:
+            done += self._ping(now)
         return done
+
+    def request_probe(self, now: float) -> None:
+        """Somebody has a doubt: let a ping be sent now, within `HeartbeatPolicy.max_probes`."""
+        if self._policy.max_probes and self._probes.try_acquire(now):
+            self._probe_at = now
+
+    def bytes_sent(self, now: float) -> None:
+        """Bytes that are no ping left us: the adaptive detector watches for their acknowledgement."""
+        self._last_sent = now
+        if self._detector is not None:
+            self._detector.sent(now)
 
     def ping_sent(self, nonce: bytes, now: float) -> None:
         """A ping's bytes were handed to the kernel: its round trip begins here (its deadline began at its tick)."""
-        ping = self._unanswered.get(nonce)
-        if ping is not None and ping.sent_at is None:
-            ping.sent_at = now
+        ping = self._pings.get(nonce)
+        if ping is None or ping.sent_at is not None:
+            return
+        ping.sent_at = self._last_sent = now
+        if self._detector is not None:
+            self._detector.ping_sent(now)
 
-    def receive_data(self, now: float) -> None:
+    def receive_data(self, now: float) -> list[Event]:
         """Bytes came that belong to no pong. They are a sign of life unless `liveness` is `pong_only`."""
-        if self._policy.liveness == "any_inbound":
-            self._live(now)
+        self._last_inbound = now
+        return self._live(now) if self._policy.liveness == "any_inbound" else []
 
-    def receive_pong(self, nonce: bytes, now: float) -> list[Event]:
+    def receive_pong(
+        self, nonce: bytes, now: float, *, receipt: Receipt | None = None, network: float | None = None
+    ) -> list[Event]:
         """A pong came; b"" is one without a nonce, which answers the oldest unanswered ping (TCP keeps order).
 
         It acknowledges every older ping as well (RFC 6455 §5.5.3), those without a measurement. Returns [] for a pong
         that matches nothing: it is counted, and changes nothing else.
+
+        Args:
+            nonce: Whose it is.
+            now: When our program saw it.
+            receipt: When our kernel had it, where known.
+            network: The kernels' own round-trip time in seconds, where known.
         """
-        nonce = nonce or self._oldest_sent()
-        matched = self._unanswered.get(nonce)
+        nonce = nonce or self._pings.oldest_sent()
+        matched = self._pings.get(nonce)
         if matched is None or matched.sent_at is None or self.is_over:
             self.unknown_pongs += 1
             return []
-        events: list[Event] = []
-        while True:
-            oldest, ping = self._unanswered.popitem(last=False)
-            events.append(self._answer(ping, now, is_matched=oldest == nonce))
-            if oldest == nonce:
-                break
-        self._live(now)
-        self._last_pong = now
+        *older, ping = self._pings.take_until(nonce)
+        events = [self._acknowledge(each, now) for each in older]
+        events.append(self._answer(ping, matched.sent_at, now, receipt, network))
+        self._last_inbound = self._last_pong = now
         self.missed_pongs = 0
-        return events + self._change_state(ConnectionState.CONNECTED, now)
+        return [*events, *self._live(now), *self._change_state(ConnectionState.CONNECTED, now)]
 
     def close(self, now: float) -> list[Event]:
         """The connection ended: what is in flight is cancelled."""
-        for ping in self._unanswered.values():
-            if ping.fate is Fate.IN_FLIGHT:
-                self._move(ping, Happening.END)
-        self._unanswered.clear()
+        self._pings.cancel()
         return self._change_state(ConnectionState.DISCONNECTED, now)
 
-    def _earliest_deadline(self) -> float:
-        return min((ping.deadline for ping in self._unanswered.values() if ping.fate is Fate.IN_FLIGHT), default=inf)
+    # -- pinging -------------------------------------------------------------------------------------------------------
 
-    def _oldest_sent(self) -> bytes:
-        return next((nonce for nonce, ping in self._unanswered.items() if ping.sent_at is not None), b"")
+    def _ping(self, now: float) -> list[Event | SendPing]:
+        """The ping that is due: that of the tick, which makes a probe superfluous, or a probe."""
+        if min(self._next_tick, self._probe_at) > now:
+            return []
+        is_probe, self._probe_at = self._next_tick > now, inf
+        tick = now if is_probe else self._tick(now)
+        key = self._rng.getrandbits(16)
+        return [SendPing(*self._pings.add(key, tick, tick + self._policy.pong_timeout, is_probe=is_probe))]
 
-    def _ping(self, now: float) -> SendPing:
+    def _tick(self, now: float) -> float:
+        """When the ping that is sent now counts as due; sets the next tick."""
         interval = self._policy.ping_interval
         late = now - self._next_tick
         tick = self._next_tick if late <= PUNCTUAL else now
         # A long delay of ours moves the whole schedule: pings in quick succession would count one silence twice.
         base = now if late > interval / 4 else self._next_tick
-        self._next_tick = base + interval * (self._rng.uniform(0.5, 1) if self.sent == 0 else 1)
-        self.sent += 1
-        nonce = b"%04x%04x" % (self._rng.getrandbits(16), self.sent & 0xFFFF)
-        self._unanswered[nonce] = _Ping(tick, tick + self._policy.pong_timeout)
-        self._counts[Fate.IN_FLIGHT] += 1
-        self._forget_old()
-        return SendPing(nonce)
+        self._next_tick = base + interval * (self._rng.uniform(0.5, 1) if self._is_first else 1)
+        self._is_first = False
+        return tick
 
-    def _forget_old(self) -> None:
-        while len(self._unanswered) > self._remembered:
-            nonce, oldest = next(iter(self._unanswered.items()))
-            if oldest.fate is Fate.IN_FLIGHT:
-                return
-            del self._unanswered[nonce]
+    # -- judging -------------------------------------------------------------------------------------------------------
 
-    def _miss(self, ping: _Ping, now: float) -> list[Event]:
-        self._move(ping, Happening.DEADLINE)
+    def _judge(self, now: float, evidence: Evidence | None) -> list[Event | SendPing]:
+        """Decide the pings whose deadline has passed: the fault is ours, once in a row, or they are missed."""
+        is_ours = evidence is not None and classify(evidence) is Cause.LOCAL_STALL and not self._has_excused
+        done: list[Event | SendPing] = []
+        for nonce, ping in self._pings.expired(now):
+            if ping.sent_at is not None and ping.sent_at > ping.deadline:
+                # It left only while we were catching up: a stall of ours came between the tick and the hand-over.
+                ping.deadline = ping.sent_at + self._policy.pong_timeout
+            elif is_ours:
+                done.append(self._excuse(nonce, ping, now, evidence))
+            else:
+                done += self._miss(ping, now, evidence)
+        return done
+
+    def _excuse(self, nonce: bytes, ping: SentPing, now: float, evidence: Evidence | None) -> Event:
+        self._pings.move(ping, Happening.STALL)
+        self._pings.forget(nonce)
+        self._has_excused = True  # a stall must not excuse a dead peer again and again
+        self._next_tick = min(self._next_tick, now)  # the next ping takes its place
+        return PongVoided(at=now, ping=ping.number, evidence=evidence)
+
+    def _miss(self, ping: SentPing, now: float, evidence: Evidence | None) -> list[Event]:
+        self._pings.move(ping, Happening.DEADLINE)
+        self._blame(evidence)
+        ping.blame, ping.evidence = self.blame, evidence
         self.missed_pongs += 1
-        if ping.tick >= self._last_life:
+        if ping.tick >= self._last_life and not ping.is_probe:
             self._misses_since_life += 1
         state = ConnectionState.DISCONNECTED if self._is_dead(now) else ConnectionState.DEGRADED
-        return [PongMissed(at=now, missed=self.missed_pongs), *self._change_state(state, now)]
+        missed = PongMissed(at=now, ping=ping.number, missed=self.missed_pongs, blame=self.blame, evidence=evidence)
+        return [missed, *self._change_state(state, now)]
+
+    def _blame(self, evidence: Evidence | None) -> None:
+        self.blame = None if evidence is None else classify_peer(evidence)
+        self.evidence = evidence
 
     def _is_dead(self, now: float) -> bool:
         pongless = now - self._last_pong >= self._policy.max_pongless and self._policy.liveness == "any_inbound"
         return pongless or self._misses_since_life >= self._policy.max_missed_pongs
 
-    def _answer(self, ping: _Ping, now: float, *, is_matched: bool) -> Event:
-        rtt = now - ping.sent_at if is_matched and ping.sent_at is not None else None
-        in_time = now <= ping.deadline
-        fate = self._move(ping, Happening.PONG_IN_TIME if in_time else Happening.PONG_AFTER_DEADLINE)
-        if fate is Fate.ANSWERED:
-            return PongReceived(at=now, rtt=rtt)
-        return PongLate(at=now, rtt=rtt) if fate is Fate.LATE else PongVoided(at=now)
+    def _has_doubt(self, now: float) -> bool:
+        detector = self._detector
+        return detector is not None and (detector.has_expired(now) or detector.must_check_path(now))
 
-    def _live(self, now: float) -> None:
+    def _doubt(self, now: float, evidence: Evidence | None) -> list[Event | SendPing]:
+        """Let the adaptive detector think again, and do what that calls for."""
+        detector = self._detector
+        if detector is None or self.is_over:
+            return []
+        has_moved = False
+        if detector.must_check_path(now):
+            has_moved = detector.check_path(now, is_dead=evidence is not None and is_path_dead(evidence))
+        if not has_moved and detector.has_expired(now):
+            if evidence is not None and (evidence.loop_lag or 0.0) >= STALL and not self._has_excused:
+                self._has_excused = True
+                detector.excuse(now)
+            else:
+                has_moved = detector.expire(now)
+        return self._act_on(detector.level, now, evidence) if has_moved else []
+
+    def _act_on(self, level: Level, now: float, evidence: Evidence | None) -> list[Event | SendPing]:
+        self._blame(evidence)
+        if level is Level.DEAD:
+            return [*self._change_state(ConnectionState.DISCONNECTED, now)]
+        self.request_probe(now)
+        if level is Level.SUSPECT:
+            return [Suspected(at=now, is_suspect=True, blame=self.blame, evidence=evidence)]
+        return [*self._change_state(ConnectionState.DEGRADED, now)]
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def _answer(self, ping: SentPing, sent_at: float, now: float, receipt: Receipt | None, network: float | None) -> Event:
+        """The pong of this very ping came."""
+        rtt = max(0.0, (now if receipt is None else receipt.at) - sent_at)
+        local = None if receipt is None else max(0.0, now - receipt.at)
+        is_ours = local is not None and local > NOTICEABLE
+        fate = self._settle(ping, now)
+        if self._detector is not None:
+            self._detector.answered(rtt, is_ours=is_ours or fate is Fate.VOIDED)
+        if fate is Fate.LATE:
+            return PongLate(at=now, ping=ping.number, rtt=rtt, blame=ping.blame, evidence=ping.evidence)
+        if fate is Fate.VOIDED:
+            return PongVoided(at=now, ping=ping.number, local=local)
+        network = None if network is None else min(network, rtt)
+        return PongReceived(
+            at=now,
+            ping=ping.number,
+            rtt=rtt,
+            is_exact=None if receipt is None else receipt.is_exact,
+            network=network,
+            peer=None if network is None else rtt - network,
+            local=local,
+            blame=Cause.LOCAL_STALL if is_ours else None,
+        )
+
+    def _acknowledge(self, ping: SentPing, now: float) -> Event:
+        """A later pong acknowledged this ping as well."""
+        fate = self._settle(ping, now)
+        if fate is Fate.LATE:
+            return PongLate(at=now, ping=ping.number, rtt=None, blame=ping.blame, evidence=ping.evidence)
+        return (
+            PongReceived(at=now, ping=ping.number, rtt=None)
+            if fate is Fate.ANSWERED
+            else PongVoided(at=now, ping=ping.number)
+        )
+
+    def _settle(self, ping: SentPing, now: float) -> Fate:
+        in_time = now <= ping.deadline
+        return self._pings.move(ping, Happening.PONG_IN_TIME if in_time else Happening.PONG_AFTER_DEADLINE)
+
+    def _live(self, now: float) -> list[Event]:
         self._last_life = now
         self._misses_since_life = 0
-
-    def _move(self, ping: _Ping, happening: Happening) -> Fate:
-        self._counts[ping.fate] -= 1
-        ping.fate = TRANSITIONS[ping.fate, happening]
-        self._counts[ping.fate] += 1
-        return ping.fate
+        self._has_excused = False
+        if self._detector is None or not self._detector.live(now, is_waiting=self.in_flight > 0):
+            return []
+        ended: list[Event] = [Suspected(at=now, is_suspect=False)]
+        if self.missed_pongs or self.is_over:  # only a pong ends the misses
+            return ended
+        return ended + self._change_state(ConnectionState.CONNECTED, now)
 
     def _change_state(self, new: ConnectionState, now: float) -> list[Event]:
         old, self.state = self.state, new

@@ -8,12 +8,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
 if TYPE_CHECKING:
     from ..protocol.messages import Message, Ping
+    from .kernel import TcpInfo
+
+
+class Arrival(NamedTuple):
+    """When the kernel received what one read returned.
+
+    Attributes:
+        at: Trio time of the last segment of it.
+        spread: Seconds by which its earlier segments may be older.
+        size: Bytes.
+        is_whole: Whether nothing was left behind.
+    """
+
+    at: float
+    spread: float
+    size: int
+    is_whole: bool
 
 
 class ByteStream(trio.abc.Stream):
@@ -24,11 +41,23 @@ class ByteStream(trio.abc.Stream):
         is_waiting: True while a task is blocked in `receive_some` (not while it works on what it received).
         on_handed_over: Called, if set, at the instant at which all bytes of a `send_all` were accepted below us (the
             kernel, or the virtual wire), before `send_all` returns. This is where a ping's round trip begins under TLS.
+        sent_at: Trio time just before the last bytes were handed over, where it is measured.
+        arrival: When the kernel received what the last read returned, where it tells.
     """
 
     peer: str
     is_waiting: bool
     on_handed_over: Callable[[], None] | None
+    sent_at: float | None = None
+    arrival: Arrival | None = None
+
+    def tcp_info(self) -> TcpInfo | None:
+        """What the kernel knows of the connection, where it tells."""
+        return None
+
+    def loop_lag(self, since: float) -> float | None:  # noqa: ARG002 - the default knows nothing
+        """Seconds since a time (Trio's) in which our own loop did not run, where that is measured."""
+        return None
 
     @abstractmethod
     def unread_bytes(self) -> int:
@@ -126,6 +155,10 @@ class Transport(ABC):
 
         Where a transport cannot tell, it says True: a few checkpoints of grace are all there is then.
         """
+
+    def bytes_below(self) -> ByteStream | None:
+        """The byte stream at the bottom, which knows what the kernel knows; None if a stranger's lies there."""
+        return None
 
     @abstractmethod
     async def aclose(self, *, code: int = 1000, reason: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Before anybody is called silent: is what he said lying unread on our side?"""
+"""Before anybody is called silent: is what he said lying unread on our side, and what does the kernel know?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ..events import Evidence
+
 if TYPE_CHECKING:
+    from ..sansio.heartbeat import Accused
     from .abc import Transport
 
 LIMIT = 1.0
@@ -35,3 +38,34 @@ async def catch_up(transport: Transport) -> None:
             turns += 1
             if turns > SPINS:  # should the reader wait for something else than work, spinning would not help it
                 await trio.sleep(0.001)
+
+
+def gather_evidence(transport: Transport, accused: Accused, *, quiet_for: float, lateness: float) -> Evidence:
+    """Collect what is known at this moment about a ping without an answer.
+
+    Args:
+        transport: The connection's.
+        accused: What the verdict is about.
+        quiet_for: Seconds since anything came.
+        lateness: Seconds by which we woke too late for the verdict: the one sign of a stall that needs no real clock.
+    """
+    now = trio.current_time()
+    below = transport.bytes_below()
+    info = None if below is None else below.tcp_info()
+    lag = None if below is None else below.loop_lag(accused.due)
+    return Evidence(
+        age=now - accused.due,
+        timeout=accused.timeout,
+        was_sent=accused.was_sent,
+        silent_for=quiet_for,
+        loop_lag=lateness if lag is None else max(lag, lateness),
+        unread=None if below is None else below.unread_bytes(),
+        buffered=transport.unsent_bytes,
+        unsent=None if info is None else info.unsent,
+        unacknowledged=None if info is None else info.unacknowledged,
+        backoff=None if info is None else info.backoff,
+        acknowledged_ago=None if info is None else info.acknowledged_ago,
+        received_ago=None if info is None else info.received_ago,
+        window=None if info is None else info.window,
+        network_rtt=None if info is None else info.rtt,
+    )

@@ -13,7 +13,7 @@ import trio
 from ..config import Endpoint
 from ..exceptions import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, LossCause
 from ..protocol.messages import Auth, AuthOk, ErrorNotice
-from .evidence import open_socket_stream
+from .evidence import SocketStream, open_socket_stream
 from .tapped import TappedWebSocketTransport
 from .tcp import LineTransport
 from .tls import client_context, wrap_tls
@@ -39,6 +39,7 @@ async def connect_transport(
     token: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
     on_raw: Callable[[bytes], None] | None = None,
+    user_timeout: float | None = None,
 ) -> Transport:
     """Open a connection, with everything up to the first message of its user.
 
@@ -50,6 +51,8 @@ async def connect_transport(
         token: Goes into the first line over TCP, into ``Authorization: Bearer`` over WebSocket.
         ssl_context: For ``tcps://`` and ``wss://``.
         on_raw: Called with each message as it came.
+        user_timeout: Seconds after which the kernel may give up unacknowledged data, as a backstop; see
+            `SocketStream.set_user_timeout`.
 
     Raises:
         ConfigError: The token would leave in the clear.
@@ -64,6 +67,8 @@ async def connect_transport(
     try:
         with trio.fail_after(timeout):
             stream = await (connector or open_socket_stream)(where.host, where.port)
+            if user_timeout is not None and isinstance(stream, SocketStream):
+                stream.set_user_timeout(user_timeout)
             if where.is_tls:
                 stream = wrap_tls(stream, ssl_context or client_context(), server_side=False, server_hostname=where.host)
                 await stream.do_handshake()

@@ -1,7 +1,8 @@
-"""Byte streams over sockets of our own, which know whether anything lies unread and whether anybody waits for it.
+"""Byte streams over sockets of our own, which know whether anything lies unread, who waits for it, and when it came.
 
 They work on the standard library's non-blocking socket through `trio.lowlevel`, because what a heartbeat needs (a read that
-says when it really waits, a send that never waits) is not to be had from `trio.SocketStream`.
+says when it really waits and when the kernel had the bytes, a send that never waits) is not to be had from
+`trio.SocketStream`. They lie below TLS and below either WebSocket engine.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .abc import ByteStream
+from .abc import Arrival, ByteStream
+from .kernel import ANCILLARY, enable_timestamps, read_tcp_info, set_user_timeout, stamp_age
+from .loop_watch import STALL, watch_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from .kernel import TcpInfo
+    from .loop_watch import LoopWatch
 
 if sys.platform != "win32":
     import fcntl
@@ -26,6 +32,12 @@ if sys.platform != "win32":
 
 READ_SIZE = 64 * 1024
 """Bytes asked of the kernel at once. One read is one batch of messages."""
+
+SMALL_READ = 4 * 1024
+"""The same while we catch up after a stall: a timestamp belongs to the last segment of a read, so small reads have more."""
+
+WAKE_UP = 0.0005
+"""Seconds that the kernel takes at most to wake a loop that waits for it, on a machine with a core to spare."""
 
 
 class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
@@ -38,9 +50,10 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
     Args:
         sock: A connected stream socket; it is made non-blocking, and Nagle's algorithm is switched off, as a ping that
             waits for an earlier ACK would measure the wait.
+        measure: Whether to take the kernel's receive timestamps (`arrival`) and to watch our own loop (`loop_lag`).
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, measure: bool = False) -> None:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             with suppress(OSError):  # the peer may be gone already; the first read will tell
@@ -52,6 +65,11 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         self.peer = _address(sock)
         self.is_waiting = False
         self.on_handed_over: Callable[[], None] | None = None
+        self._watch = watch_loop() if measure else None
+        # A mock clock's seconds have nothing to do with the kernel's.
+        self._has_stamps = self._watch is not None and enable_timestamps(sock)
+        self._empty_at = trio.current_time()
+        self._is_behind = False
 
     def __repr__(self) -> str:
         return f"<SocketStream {self.peer}>"
@@ -65,13 +83,13 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         self._is_receiving = True
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
-            data = self._receive_nowait(max_bytes or READ_SIZE)
+            data = self._receive_nowait(max_bytes)
             if data is not None:
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return data
             while data is None:
                 await self._wait_readable()
-                data = self._receive_nowait(max_bytes or READ_SIZE)
+                data = self._receive_nowait(max_bytes)
             return data
         finally:
             self._is_receiving = False
@@ -104,6 +122,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         self._check_open()
         if self._has_sent_eof:
             raise trio.ClosedResourceError("this stream has sent its end")
+        self.sent_at = trio.current_time()
         try:
             return self._socket.send(data) if data else 0
         except BlockingIOError:
@@ -117,6 +136,19 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
             return 0
         (count,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, b"\0\0\0\0"))
         return int(count)
+
+    def tcp_info(self) -> TcpInfo | None:
+        """See `ByteStream.tcp_info`."""
+        return read_tcp_info(self._socket)
+
+    def loop_lag(self, since: float) -> float | None:
+        """See `ByteStream.loop_lag`."""
+        return None if self._watch is None else self._watch.lag(since, trio.current_time())
+
+    def set_user_timeout(self, seconds: float) -> None:
+        """Let the kernel give up unacknowledged data after so long: a backstop, for a client only."""
+        with suppress(OSError):  # the peer may be gone already; the first read will tell
+            set_user_timeout(self._socket, seconds)
 
     async def aclose(self) -> None:
         """Close the socket at once, then give way to other tasks."""
@@ -151,14 +183,36 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         if self._socket.fileno() < 0:
             raise trio.ClosedResourceError("this stream was closed")
 
-    def _receive_nowait(self, max_bytes: int) -> bytes | None:
+    def _receive_nowait(self, max_bytes: int | None) -> bytes | None:
         self._check_open()
         try:
-            return self._socket.recv(max_bytes)
+            return self._receive_stamped(max_bytes) if self._has_stamps else self._socket.recv(max_bytes or READ_SIZE)
         except BlockingIOError:
             return None
         except OSError as error:
             raise trio.BrokenResourceError(f"receiving from {self.peer} failed: {error.strerror}") from error
+
+    def _receive_stamped(self, max_bytes: int | None) -> bytes:
+        """Receive, and find out when the kernel had it. What comes after `before` belongs to the next read."""
+        size = max_bytes or READ_SIZE
+        if self._is_behind:
+            size = min(size, SMALL_READ)
+        before = trio.current_time()
+        empty_at, is_whole = self._empty_at, True
+        try:
+            data, ancillary, _flags, _address = self._socket.recvmsg(size, ANCILLARY)
+            is_whole = len(data) < size
+        finally:
+            if is_whole:
+                self._empty_at, self._is_behind = before, False
+        age = stamp_age(ancillary)
+        if age is None:
+            self.arrival = None
+        else:
+            now = trio.current_time()
+            at = now - min(max(age, 0.0), now - empty_at)
+            self.arrival = Arrival(at, at - empty_at, len(data), is_whole)
+        return data
 
     async def _wait_readable(self) -> None:
         self.is_waiting = True
@@ -166,6 +220,14 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
             await self._wait(trio.lowlevel.wait_readable)
         finally:
             self.is_waiting = False
+        if self._watch is not None:
+            self._note_wake_up(self._watch)
+
+    def _note_wake_up(self, watch: LoopWatch) -> None:
+        """Nothing was here at the poll before the one that woke us; nor long before that one woke, if it waited."""
+        quiet_until = watch.last_poll - WAKE_UP if watch.has_waited else watch.previous_poll
+        self._empty_at = max(self._empty_at, quiet_until)
+        self._is_behind = self._is_behind or watch.lateness > STALL
 
     async def _wait(self, wait: Callable[[socket.socket], object]) -> None:
         await wait(self._socket)  # type: ignore[misc]  # both are coroutine functions; Trio's stubs differ by platform
@@ -188,9 +250,9 @@ class SocketListener(trio.abc.Listener[SocketStream]):
         await self._listener.aclose()
 
 
-def take_over(stream: trio.SocketStream) -> SocketStream:
+def take_over(stream: trio.SocketStream, *, measure: bool = False) -> SocketStream:
     """Move a Trio stream's socket into a stream of ours; the Trio stream is closed without touching the connection."""
-    return SocketStream(socket.socket(fileno=stream.socket.detach()))
+    return SocketStream(socket.socket(fileno=stream.socket.detach()), measure=measure)
 
 
 async def open_socket_stream(host: str, port: int) -> SocketStream:
@@ -199,7 +261,7 @@ async def open_socket_stream(host: str, port: int) -> SocketStream:
     Raises:
         OSError: Nothing could be connected to; `socket.gaierror` if the name does not resolve.
     """
-    return take_over(await trio.open_tcp_stream(host, port))
+    return take_over(await trio.open_tcp_stream(host, port), measure=True)
 
 
 async def listen_tcp(host: str | None, port: int) -> list[SocketListener]:

@@ -68,6 +68,7 @@ class OutputBuffer:
         self._spacing = spacing
         below = bytes_below(stream) if isinstance(stream, trio.abc.Stream) else None
         self._direct = below if below is stream and not spacing else None
+        self._below = below
         self._can_stamp = below is not None
         if below is not None:
             below.on_handed_over = self._handed_over
@@ -218,7 +219,9 @@ class OutputBuffer:
         self._wake()
 
     def _stamp(self) -> None:
-        now = trio.current_time()
+        """Say when it left: just before it was handed over, as a near peer's pong can be faster than the call's return."""
+        sent_at = self._below.sent_at if self._below is not None else None
+        now = trio.current_time() if sent_at is None else sent_at
         for entry in self._writing:
             if entry.on_sent is not None:
                 entry.on_sent(now)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ..events import Receipt
 from ..exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError, LossCause
 from ..protocol.messages import Goodbye, Message, Ping, Pong
 from .abc import Transport
@@ -17,8 +18,16 @@ from .tls import bytes_below
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .abc import Arrival, ByteStream
+
 DRAIN_TIMEOUT = 0.5
 """Seconds that a peer has to read what we said last."""
+
+EXACT = 0.001
+"""Seconds of doubt up to which a receipt is exact."""
+
+TLS_OVERHEAD = 64
+"""Bytes that one TLS record has at most besides its content (RFC 8446 §5.2, RFC 5246 §6.2.3 with the usual ciphers)."""
 
 OUTPUT_LIMIT = 2 * 1024 * 1024
 """Bytes that may wait to be sent by a client: two messages of the largest size."""
@@ -83,6 +92,21 @@ class StreamTransport(Transport):
     def is_caught_up(self) -> bool:
         """See `Transport.is_caught_up`."""
         return self._below is None or (self._below.is_waiting and self._below.unread_bytes() == 0)
+
+    def bytes_below(self) -> ByteStream | None:
+        """See `Transport.bytes_below`."""
+        return self._below
+
+    def _stamp_pongs(self, messages: list[Message], size: int, *, has_rest: bool) -> None:
+        """Put receipts on the pongs of one read of `size` bytes; `has_rest`: something follows the last message."""
+        arrival = None if self._below is None else self._below.arrival
+        if arrival is None:
+            return
+        for index, message in enumerate(messages):
+            if type(message) is Pong:
+                is_last = index == len(messages) - 1 and not has_rest
+                receipt = make_receipt(arrival, size, is_last=is_last)
+                messages[index] = Pong(message.nonce, message.token, message.is_control, receipt)
 
     async def abort(self) -> None:
         """See `Transport.abort`."""
@@ -164,3 +188,13 @@ class StreamTransport(Transport):
     def _give_up_reading(self) -> None:
         self._ending = ConnectionLost(f"{self.peer} does not read: more than {self._limit} bytes are unsent", cause="reset")
         self._nursery.start_soon(trio.aclose_forcefully, self._stream, name=f"abort {self.peer}")
+
+
+def make_receipt(arrival: Arrival, size: int, *, is_last: bool) -> Receipt:
+    """When a message came that was in a read of `size` bytes (less than arrived, under TLS).
+
+    The kernel stamps the last segment. That is the message's own if it ends the read and nothing is left behind; else
+    it came in the time between the last moment at which nothing was there and the stamp.
+    """
+    ends_it = is_last and arrival.is_whole and arrival.size <= size + TLS_OVERHEAD
+    return Receipt(arrival.at, is_exact=ends_it or arrival.spread <= EXACT)

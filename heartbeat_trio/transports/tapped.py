@@ -17,7 +17,7 @@ from ..protocol.messages import Ping, Pong
 from ..protocol.tap import FrameTap
 from .evidence import READ_SIZE
 from .output import OutputBuffer
-from .over_stream import OUTPUT_LIMIT
+from .over_stream import OUTPUT_LIMIT, make_receipt
 from .tls import bytes_below
 from .trio_websocket import CLOSE_TIMEOUT, TrioWebSocketTransport
 from .websocket import UNSOLICITED
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..config import Endpoint
+    from ..events import Receipt
     from .abc import ByteStream
 
 MAX_MESSAGE = 2**20
@@ -34,6 +35,8 @@ QUEUE = 64
 BUFFER = 16 * 1024
 IS_CONTROL = 0x08
 PONG = 0x8A
+PONG_SIZE = 10
+"""Bytes of a server's pong frame with a nonce of ours."""
 
 
 class TappedStream(trio.abc.Stream):
@@ -221,9 +224,20 @@ class TappedWebSocketTransport(TrioWebSocketTransport):
         if self._websocket is None:
             return
         pings = [Ping(payload, is_control=True) for payload in result.pings]
-        pongs = [Pong(payload or UNSOLICITED, is_control=True) for payload in result.pongs]
+        pongs = [Pong(payload or UNSOLICITED, is_control=True, receipt=self._receipt(data)) for payload in result.pongs]
         if pings or pongs or result.has_data:
             self._tell([*pings, *pongs])
+
+    def _receipt(self, data: bytes) -> Receipt | None:
+        arrival = None if self._below is None else self._below.arrival
+        if arrival is None:
+            return None
+        # Our pongs carry 8 bytes: a read of one frame of that size, with TLS around it or not, is a pong alone.
+        return make_receipt(arrival, len(data), is_last=len(data) <= PONG_SIZE)
+
+    def bytes_below(self) -> ByteStream | None:
+        """See `Transport.bytes_below`."""
+        return self._below
 
     def _overflow(self) -> None:
         self._end(ConnectionLost(f"{self.peer} does not read: more than {2 * self._limit} bytes are unsent", cause="reset"))

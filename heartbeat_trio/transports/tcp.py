@@ -62,6 +62,8 @@ class LineTransport(StreamTransport):
             if self._decoder.is_failed:
                 text = f"{self.peer} sent what is no line of text: {messages[-1]}"
                 self._ending = ConnectionLost(text, cause="protocol_error")
+            if b"PONG" in data:
+                self._stamp_pongs(messages, len(data), has_rest=self._decoder.has_partial_data)
             if messages or self._decoder.has_partial_data:
                 self._note_goodbye(messages)
                 return messages

@@ -65,6 +65,7 @@ class WebSocketTransport(StreamTransport):
         self._on_raw = on_raw
         self._early: list[FrameEvent] = []
         self._is_in_use = False
+        self._read_size = 0
         self._has_ended = trio.Event()
 
     async def receive(self) -> list[Message]:
@@ -129,10 +130,12 @@ class WebSocketTransport(StreamTransport):
 
     async def _receive_events(self) -> list[FrameEvent]:
         data = await self._read()
+        self._read_size = len(data)
         return self._protocol.receive_data(data) if data else self._protocol.receive_eof()
 
     def _translate(self, events: list[FrameEvent]) -> list[Message]:
         messages: list[Message] = []
+        has_pong = False
         for event in events:
             match event:
                 case TextReceived():
@@ -142,6 +145,7 @@ class WebSocketTransport(StreamTransport):
                     self._note_goodbye(decoded)  # before the close that may follow it in the same read
                     messages += map(_not_our_pong, decoded)
                 case PongReceived():
+                    has_pong = True
                     messages.append(Pong(event.payload or UNSOLICITED, is_control=True))
                 case PingReceived():
                     ping = Ping(event.payload, is_control=True)
@@ -158,6 +162,8 @@ class WebSocketTransport(StreamTransport):
                     self.put_close(event.code, event.reason)
                 case _:
                     pass
+        if has_pong:
+            self._stamp_pongs(messages, self._read_size, has_rest=self._protocol.has_partial_data)
         return messages
 
     def _receive_close(self, event: CloseReceived) -> None:

@@ -20,7 +20,8 @@ from heartbeat_trio.events import (
     PongVoided,
     StateChanged,
 )
-from heartbeat_trio.sansio.heartbeat import REMEMBERED, TRANSITIONS, Fate, Happening, Heartbeat, SendPing
+from heartbeat_trio.sansio.heartbeat import Heartbeat, SendPing
+from heartbeat_trio.sansio.pings import REMEMBERED, TRANSITIONS, Fate, Happening
 
 CLASSIC = HeartbeatPolicy()
 
@@ -100,7 +101,7 @@ def test_pong_in_time_is_measured_from_the_hand_over() -> None:
     driver.heartbeat.ping_sent(driver.nonces[0], 1000.75)  # a second hand-over changes nothing
     driver.now = 1001.0
 
-    assert [PongReceived(at=1001.0, rtt=0.5)] == driver.pong(0)
+    assert [PongReceived(at=1001.0, ping=1, rtt=0.5)] == driver.pong(0)
     assert driver.heartbeat.count(Fate.ANSWERED) == 1
 
 
@@ -110,7 +111,7 @@ def test_pong_exactly_at_the_deadline_is_in_time() -> None:
     driver.run_until(1000)
     driver.now = 1003.0
 
-    assert [PongReceived(at=1003.0, rtt=3.0)] == driver.pong(0)
+    assert [PongReceived(at=1003.0, ping=1, rtt=3.0)] == driver.pong(0)
 
 
 def test_missed_then_late() -> None:
@@ -118,7 +119,7 @@ def test_missed_then_late() -> None:
     driver = Driver(HeartbeatPolicy(ping_interval=5, pong_timeout=2))
     missed = driver.run_until(1002)
     assert missed[-2:] == [
-        PongMissed(at=1002.0, missed=1),
+        PongMissed(at=1002.0, ping=1, missed=1),
         StateChanged(at=1002.0, old=ConnectionState.CONNECTED, new=ConnectionState.DEGRADED, missed_pongs=1),
     ]
     driver.now = 1002.25
@@ -126,7 +127,7 @@ def test_missed_then_late() -> None:
     late = driver.pong(0)
 
     assert late == [
-        PongLate(at=1002.25, rtt=2.25),
+        PongLate(at=1002.25, ping=1, rtt=2.25),
         StateChanged(at=1002.25, old=ConnectionState.DEGRADED, new=ConnectionState.CONNECTED, missed_pongs=0),
     ]
     assert (0, 1) == (driver.heartbeat.count(Fate.MISSED), driver.heartbeat.count(Fate.LATE))
@@ -137,10 +138,10 @@ def test_pong_found_while_catching_up_voids_its_ping() -> None:
     driver = Driver()
     driver.run_until(1000)
     driver.now = 1003.5
-    assert driver.heartbeat.has_expired(driver.now)
+    assert driver.heartbeat.accused(driver.now) is not None
 
-    assert [PongVoided(at=1003.5)] == driver.pong(0)
-    assert not driver.heartbeat.has_expired(driver.now)
+    assert [PongVoided(at=1003.5, ping=1)] == driver.pong(0)
+    assert driver.heartbeat.accused(driver.now) is None
     assert driver.heartbeat.count(Fate.VOIDED) == 1
 
 
@@ -152,9 +153,9 @@ def test_a_pong_acknowledges_older_pings_without_a_measurement() -> None:
 
     late, *in_time, matched, _state = driver.pong(last)
 
-    assert late == PongLate(at=1002.6, rtt=None)
-    assert in_time == [PongReceived(at=1002.6, rtt=None)] * (last - 1)
-    assert matched == PongReceived(at=1002.6, rtt=1002.6 - driver.sent_at[last])
+    assert late == PongLate(at=1002.6, ping=1, rtt=None)
+    assert in_time == [PongReceived(at=1002.6, ping=number, rtt=None) for number in range(2, last + 1)]
+    assert matched == PongReceived(at=1002.6, ping=last + 1, rtt=1002.6 - driver.sent_at[last])
     assert driver.heartbeat.in_flight == 0
 
 
@@ -278,7 +279,7 @@ def test_tutorial_memory_is_bounded_by_the_misses() -> None:
 
     [late, *_] = driver.heartbeat.receive_pong(b"", driver.now)
 
-    assert late == PongLate(at=driver.now, rtt=driver.now - oldest)
+    assert late == PongLate(at=driver.now, ping=6, rtt=driver.now - oldest)
 
 
 def test_in_flight_pings_are_never_forgotten() -> None:

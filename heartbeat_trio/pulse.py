@@ -1,0 +1,222 @@
+"""The pinger's side of a connection: a pure timer over `sansio.heartbeat`, evidence for its verdicts, each ping's record.
+
+It sleeps in one cancel scope whose deadline is `Heartbeat.next_deadline()` and which the reader moves; a blocked send does
+not extend it, because a ping is only put into the output buffer.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from .events import (
+    ConnectionState,
+    Event,
+    PongLate,
+    PongMissed,
+    PongReceived,
+    PongVoided,
+    StateChanged,
+    Suspected,
+)
+from .exceptions import PongTimeout
+from .sansio.cause import explain
+from .sansio.clocks import ClockWatch
+from .sansio.heartbeat import PUNCTUAL, Heartbeat, SendPing
+from .sansio.pinglog import PingLog
+from .transports.catch_up import catch_up, gather_evidence
+from .transports.kernel import read_clocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from random import Random
+
+    from .config import HeartbeatPolicy
+    from .events import Evidence, PingRecord
+    from .protocol.messages import Pong
+    from .sansio.quality import ConnectionQuality
+    from .transports.abc import Transport
+
+
+class Pulse:
+    """One connection's heartbeat at work.
+
+    Args:
+        transport: Where pings go.
+        policy: When to ping, and when to call the peer dead.
+        quality: What happens is counted here.
+        rng: Source of the phase and of the nonces.
+        remembered: See `Heartbeat`.
+        on_event: Called with each event.
+        on_ping: Called with each ping's record.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        policy: HeartbeatPolicy,
+        quality: ConnectionQuality,
+        *,
+        rng: Random,
+        remembered: int,
+        on_event: Callable[[Event], None],
+        on_ping: Callable[[PingRecord], None] | None,
+    ) -> None:
+        now = trio.current_time()
+        self._transport = transport
+        self._quality = quality
+        self._on_event = on_event
+        self._on_ping = on_ping
+        self._clocks = ClockWatch()
+        self._log = PingLog()
+        self._timer = trio.CancelScope()
+        self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered)
+        self.rtt: float | None = None
+        """The last round-trip time in seconds, None before the first."""
+        quality.detector.connect(now)
+
+    async def run(self) -> None:
+        """The pinger task; it returns when the peer is dead."""
+        heartbeat = self.heartbeat
+        while True:
+            with trio.CancelScope(deadline=heartbeat.next_deadline()) as self._timer:
+                await trio.sleep_forever()
+            evidence = await self._investigate(due=self._timer.deadline)
+            self._check_clocks()
+            self._perform(heartbeat.handle_timer(trio.current_time(), evidence))
+            if heartbeat.is_over:
+                return
+
+    def receive(self, now: float) -> None:
+        """Bytes came that belong to no pong."""
+        self._perform(self.heartbeat.receive_data(now))
+
+    def receive_pong(self, pong: Pong, now: float) -> None:
+        """A pong came."""
+        below = self._transport.bytes_below()
+        info = None if below is None else below.tcp_info()
+        network = None if info is None else info.rtt
+        events = self.heartbeat.receive_pong(pong.nonce, now, receipt=pong.receipt, network=network)
+        if not events:
+            self._quality.record_unknown_pong(now)
+        self._perform(events)
+
+    def note_batch(self, now: float) -> None:
+        """A read was handled: whatever it held, the ping's record knows of it, and the timer follows."""
+        self._log.receive(now)
+        self._move_timer()
+
+    def note_sent(self) -> None:
+        """Bytes that are no ping were sent."""
+        self.heartbeat.bytes_sent(trio.current_time())
+        self._move_timer()
+
+    def request_probe(self) -> None:
+        """Send a ping now, ahead of the schedule."""
+        self.heartbeat.request_probe(trio.current_time())
+        self._move_timer()
+
+    def close(self) -> None:
+        """The connection ended: pings in flight are cancelled."""
+        now = trio.current_time()
+        for _ in range(self.heartbeat.in_flight):
+            self._quality.record_cancelled(now)
+        for event in self.heartbeat.close(now):
+            self._on_event(event)
+        self._quality.detector.disconnect(now)
+        self._log.close()
+        self._hand_on_records()
+
+    def why_dead(self, name: str) -> PongTimeout:
+        """The peer's death in words, with whose fault it was."""
+        heartbeat = self.heartbeat
+        silent_for = heartbeat.silent_for(trio.current_time())
+        why = "" if heartbeat.blame is None else f": {explain(heartbeat.blame, heartbeat.evidence)}"
+        return PongTimeout(
+            f"no pong from {name}, {heartbeat.missed_pongs} missed; last sign of life {silent_for:.1f} s ago{why}",
+            missed=heartbeat.missed_pongs,
+            silent_for=silent_for,
+            blame=heartbeat.blame,
+            evidence=heartbeat.evidence,
+        )
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _investigate(self, due: float) -> Evidence | None:
+        """If a verdict is due: make sure that nothing lies unread, then gather what is known. `due`: when we should wake."""
+        heartbeat, woken = self.heartbeat, trio.current_time()
+        if heartbeat.accused(woken) is None:
+            await trio.lowlevel.checkpoint()
+            return None
+        await catch_up(self._transport)
+        now = trio.current_time()
+        accused = heartbeat.accused(now)
+        if accused is None:  # the answer lay unread
+            return None
+        lateness = woken - due if woken - due > PUNCTUAL else 0.0
+        return gather_evidence(self._transport, accused, quiet_for=heartbeat.quiet_for(now), lateness=lateness)
+
+    def _check_clocks(self) -> None:
+        for event in self._clocks.check(read_clocks(), trio.current_time()):
+            self._on_event(event)
+            self.heartbeat.request_probe(event.at)
+
+    def _move_timer(self) -> None:
+        self._timer.deadline = self.heartbeat.next_deadline()
+
+    def _perform(self, decisions: Sequence[Event | SendPing]) -> None:
+        now = trio.current_time()
+        for decision in decisions:
+            if isinstance(decision, SendPing):
+                self._quality.record_ping(now)
+                self._log.ping(decision.number, now)
+                self._transport.ping(decision.nonce, partial(self._ping_sent, decision))
+            else:
+                self._record(decision)
+        self._hand_on_records()
+
+    def _ping_sent(self, command: SendPing, now: float) -> None:
+        self.heartbeat.ping_sent(command.nonce, now)
+        self._log.sent(command.number, now)
+        self._move_timer()
+
+    def _hand_on_records(self) -> None:
+        for record in self._log.take():
+            if self._on_ping is not None:
+                self._on_ping(record)
+
+    def _record(self, event: Event) -> None:
+        """Count a decision, and tell it."""
+        quality, log, now = self._quality, self._log, event.at
+        extra: list[Event] = []
+        match event:
+            case PongReceived():
+                self.rtt = event.rtt if event.rtt is not None else self.rtt
+                extra = quality.record_pong(event.rtt, now, is_exact=event.is_exact, local=event.local)
+                log.decide(event.ping, "answered", rtt=event.rtt, is_exact=event.is_exact, blame=event.blame)
+            case PongLate():
+                quality.record_late_pong(event.rtt, now)
+                log.decide(event.ping, "late", rtt=event.rtt, blame=event.blame)
+            case PongMissed():
+                extra = quality.record_missed_pong(now)
+                log.decide(event.ping, "missed", blame=event.blame)
+            case PongVoided():
+                quality.record_voided(now, local=event.local)
+                log.decide(event.ping, "voided", blame=event.blame)
+            case Suspected() | StateChanged():
+                self._judge_detector(now)
+            case _:
+                pass
+        for each in (event, *extra):
+            self._on_event(each)
+
+    def _judge_detector(self, now: float) -> None:
+        heartbeat, record = self.heartbeat, self._quality.detector
+        if heartbeat.is_over:
+            record.detect(now, heartbeat.silent_for(now))
+        elif heartbeat.is_suspect or heartbeat.state is ConnectionState.DEGRADED:
+            record.suspect(now)
+        else:
+            record.trust(now)

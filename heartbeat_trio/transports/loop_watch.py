@@ -1,0 +1,81 @@
+"""How long our own event loop did not run: measured once per `trio.run`, by an instrument and no task.
+
+It sees two kinds of stalls: a task that kept the loop from polling, and a poll that returned later than it was asked to,
+as after a SIGSTOP of ourselves.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+
+import trio
+
+STALL = 0.005
+"""Seconds from which on the loop's absence is a stall."""
+
+BLOCKED = 0.0001
+"""Seconds from which on a poll really waited: nothing was ready when it began."""
+
+REMEMBERED = 256
+"""Stalls that are remembered."""
+
+
+class LoopWatch(trio.abc.Instrument):
+    """The stalls of this run's loop, and when it last looked for news. Times are Trio's.
+
+    Attributes:
+        previous_poll: When the poll before the last one ended. What was ready then has been handled.
+        last_poll: When the last poll ended.
+        has_waited: Whether the last poll began with nothing ready at all.
+        lateness: By how much the last poll was late (seconds), through a task before it or through itself.
+    """
+
+    def __init__(self) -> None:
+        now = trio.current_time()
+        self._stalls: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+        self._poll_began = now
+        self.previous_poll = self.last_poll = now
+        self.has_waited = False
+        self.lateness = 0.0
+
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - the interface is Trio's
+        """The loop is about to poll."""
+        self._poll_began = now = trio.current_time()
+        self.lateness = self._note(self.last_poll, now)
+
+    def after_io_wait(self, timeout: float) -> None:
+        """The poll is over."""
+        now = trio.current_time()
+        waited = now - self._poll_began
+        self.has_waited = timeout > 0 and waited > BLOCKED
+        self.lateness = max(self.lateness, self._note(self._poll_began + max(timeout, 0.0), now))
+        self.previous_poll, self.last_poll = self.last_poll, now
+
+    def lag(self, since: float, until: float) -> float:
+        """Seconds between two times in which the loop did not run; shorter absences than `STALL` are none."""
+        current = (self.last_poll, until) if until - self.last_poll > STALL else (until, until)
+        return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in (*self._stalls, current))
+
+    def _note(self, begin: float, end: float) -> float:
+        if end - begin > STALL:
+            self._stalls.append((begin, end))
+        return end - begin
+
+
+_current: trio.lowlevel.RunVar[LoopWatch | None] = trio.lowlevel.RunVar("heartbeat_trio.loop_watch", default=None)
+
+
+def watch_loop() -> LoopWatch | None:
+    """This run's watch, started with the first call; None under a mock clock, whose jumps are no stalls."""
+    watch = _current.get()
+    if watch is None and not _is_virtual(trio.lowlevel.current_clock()):
+        watch = LoopWatch()
+        trio.lowlevel.add_instrument(watch)
+        _current.set(watch)
+    return watch
+
+
+def _is_virtual(clock: trio.abc.Clock) -> bool:
+    testing = sys.modules.get("trio.testing")  # a mock clock cannot be in use without it
+    return testing is not None and isinstance(clock, testing.MockClock)
