@@ -10,7 +10,16 @@ A map of the package, from the bottom up; a module imports only what stands abov
 - `server`: a quote server; `testing`: a virtual network and scripted peers; `observe` and `cli`: what people see.
 """
 
-from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy, ServerPolicy
+from .config import (
+    BackoffPolicy,
+    Endpoint,
+    GatePolicy,
+    HeartbeatPolicy,
+    InboxPolicy,
+    RestartPolicy,
+    ServerPolicy,
+    SilencePolicy,
+)
 from .connection import Connection, open_connection
 from .events import (
     Alert,
@@ -53,6 +62,8 @@ from .exceptions import (
     RemoteProtocolError,
     SlowConsumer,
 )
+from .gate import Gate
+from .sansio.detector import DetectorSnapshot
 from .sansio.quality import Verdict
 from .server import QuoteServer, ReplaySource, SyntheticSource, serve_connection, serve_quotes
 from .session import Session, open_session
@@ -77,14 +88,17 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionLost",
     "ConnectionState",
+    "DetectorSnapshot",
     "EndedForGood",
     "Endpoint",
     "Event",
     "EventsDropped",
     "Evidence",
     "Gap",
+    "Gate",
     "GateChanged",
     "GateClosed",
+    "GatePolicy",
     "GaveUp",
     "HeartbeatPolicy",
     "HeartbeatTrioError",
@@ -113,6 +127,7 @@ __all__ = [
     "Session",
     "SessionStatus",
     "Silence",
+    "SilencePolicy",
     "SlowConsumer",
     "StateChanged",
     "Subscribed",

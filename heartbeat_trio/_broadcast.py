@@ -103,3 +103,17 @@ class Broadcast:
         self._is_closed = True
         for channel in self._channels:
             channel.close()
+
+
+class Events:
+    """Opens an event channel: ``async with session.events() as events``; asynchronous, so that it reads like the others."""
+
+    def __init__(self, broadcast: Broadcast) -> None:
+        self._subscription = broadcast.subscribe()
+
+    async def __aenter__(self) -> EventChannel:
+        await trio.lowlevel.checkpoint()
+        return self._subscription.__enter__()
+
+    async def __aexit__(self, *_exc: object) -> None:  # noqa: ASYNC910 - nothing to wait for, and nothing to hide an error
+        self._subscription.__exit__(None, None, None)

@@ -16,6 +16,7 @@ from .exceptions import ConfigError
 Liveness = Literal["any_inbound", "pong_only"]
 Overflow = Literal["drop_oldest", "conflate", "close"]
 Jitter = Literal["decorrelated", "full", "equal", "proportional", "none"]
+LastStep = Literal["none", "probe", "resubscribe", "reconnect"]
 Engine = Literal["native", "trio-websocket"]
 
 
@@ -170,6 +171,59 @@ class InboxPolicy:
         """Validate; raises `ConfigError`."""
         _require_whole(self, "size", minimum=1)
         _require_one_of(self, "overflow", ("drop_oldest", "conflate", "close"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilencePolicy:
+    """When a feed is silent, and what is done about it. See `sansio.silence`.
+
+    The normal gap is learned from the last ten minutes: at least 300 gaps, and one message every two seconds.
+
+    Args:
+        factor: Silence is this many times the 99.9th percentile of the gaps ...
+        minimum: ... at least so many seconds ...
+        maximum: ... and at most so many.
+        unconfirmed_after: Seconds that an acknowledged subscription may stay without any data.
+        last_step: How far to go: `none`, `probe`, `resubscribe`, or `reconnect` (once per silence).
+    """
+
+    factor: float = 3.0
+    minimum: float = 1.0
+    maximum: float = 15.0
+    unconfirmed_after: float = 30.0
+    last_step: LastStep = "reconnect"
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "factor", minimum=1)
+        _require(self, "minimum", minimum=0, exclusive=True)
+        _require(self, "maximum", minimum=self.minimum)
+        _require(self, "unconfirmed_after", minimum=0, exclusive=True)
+        _require_one_of(self, "last_step", ("none", "probe", "resubscribe", "reconnect"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePolicy:
+    """When the trading gate opens and closes.
+
+    Args:
+        open_after: Seconds for which the feed must have been suitable without a break.
+        close_after: Seconds for which it may be unsuitable; a loss and a gap close the gate at once.
+        hysteresis: Part of each limit by which it must be kept better before the gate opens.
+        max_data_age: Seconds that the newest quote may be old, where something is subscribed.
+    """
+
+    open_after: float = 5.0
+    close_after: float = 0.0
+    hysteresis: float = 0.2
+    max_data_age: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "open_after", minimum=0)
+        _require(self, "close_after", minimum=0)
+        _require(self, "hysteresis", minimum=0, maximum=0.9)
+        _require(self, "max_data_age", minimum=0, exclusive=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
 from ._background import open_background
-from ._broadcast import Broadcast, EventChannel
-from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy
+from ._broadcast import Broadcast, Events
+from .config import BackoffPolicy, Endpoint, GatePolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy, SilencePolicy
 from .events import (
     Closed,
     Connected,
@@ -20,27 +21,31 @@ from .events import (
     Event,
     Gap,
     Lost,
+    PongMissed,
+    PongReceived,
     QualitySnapshot,
     Quote,
     RetryScheduled,
-    ServerError,
     SessionStatus,
-    Subscribed,
+    StateChanged,
 )
 from .exceptions import LocalProtocolError
+from .feed import Feed
+from .gate import Gate
 from .inbox import Inbox
-from .protocol.messages import SYMBOL, ErrorNotice, GapNotice, Message, Resume, Subscribe, Unsubscribe
-from .protocol.messages import Subscribed as SubscribedMessage
-from .sansio.arbitration import FeedArbiter
+from .protocol.messages import SYMBOL, Message
 from .sansio.quality import ConnectionQuality, Verdict
-from .sansio.subscriptions import SubscriptionBook
-from .supervisor import Options, Supervisor
+from .supervisor import Options, Supervisor, describe_policies
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    from ._background import Background
     from .connection import Connection
+    from .events import PingRecord
+    from .recorder import Recorder, SessionRecorder
+    from .sansio.detector import DetectorSnapshot
     from .sansio.windows import WindowSnapshot
     from .transports.abc import Connector
 
@@ -51,21 +56,26 @@ class Session:
     Iterating over it gives quotes, each once and in order; what could not be had is told by `Gap` events.
     """
 
-    def __init__(self, endpoint: Endpoint, options: Options, inbox: Inbox, quality: ConnectionQuality) -> None:
+    def __init__(
+        self, endpoint: Endpoint, options: Options, inbox: Inbox, quality: ConnectionQuality, silence: SilencePolicy
+    ) -> None:
         self.endpoint = endpoint
         self.status = SessionStatus.CONNECTING
         """Where the session is between its connections."""
         self._inbox = inbox
         self._quality = quality
-        self._book = SubscriptionBook()
-        self._arbiter = FeedArbiter()
-        self._resuming: set[str] = set()
+        self._feed = Feed(silence, self.receive_event)
+        self._gates: dict[GatePolicy, Gate] = {}
         self._events = Broadcast()
+        self._background: Background | None = None
+        self._recorder: SessionRecorder | None = None
         self._connection: Connection | None = None
         self._is_connected = trio.Event()
         self._has_ended = trio.Event()
         self._leaving = trio.Event()
         self._supervisor = Supervisor(endpoint, options)
+        self.connections = 0
+        """Connections that stood so far."""
 
     def __repr__(self) -> str:
         return f"<Session {self.endpoint} {self.status.value}>"
@@ -110,13 +120,13 @@ class Session:
         """Wait for quotes and return all that wait, oldest first; [] once the session has ended."""
         return await self._inbox.take()  # type: ignore[return-value]  # nothing else is put in
 
-    def events(self) -> _Events:
+    def events(self) -> Events:
         """Open a channel of events: ``async with session.events() as events: async for event in events: ...``.
 
         It begins with the session's last 100 events. A reader slower than 1024 events loses the oldest, and is told by
         `EventsDropped`.
         """
-        return _Events(self._events)
+        return Events(self._events)
 
     async def wait_connected(self) -> None:
         """Wait until a connection stands. Use your own `trio.fail_after` around it if you like."""
@@ -133,17 +143,14 @@ class Session:
         await trio.lowlevel.checkpoint()
         if not SYMBOL.fullmatch(symbol):
             raise LocalProtocolError(f"symbol {symbol!r} must be 1 to 64 of A-Z a-z 0-9 . _ - /")
-        if self._book.want(symbol) and self._connection is not None:
-            self._send_wanted(self._connection)
+        self._feed.want(symbol)
 
     async def unsubscribe(self, symbol: str) -> None:
         """Want no more of a symbol's quotes; what is on its way may still come."""
         await trio.lowlevel.checkpoint()
-        if self._book.unwant(symbol):
-            self._arbiter.forget(symbol)
-            self._resuming.discard(symbol)
-            if self._connection is not None:
-                self._connection.put(Unsubscribe(symbol))
+        self._feed.unwant(symbol)
+        for gate in self._gates.values():
+            gate.resolve(symbol)
 
     def quality(self) -> QualitySnapshot:
         """A frozen snapshot of the session's counts and the current connection's latencies (seconds)."""
@@ -163,12 +170,36 @@ class Session:
         Args:
             max_data_age: Seconds that the newest quote may be old, where something is subscribed.
         """
-        return self._quality.is_suitable_for_trading(
-            trio.current_time(),
-            is_connected=self._connection is not None,
-            has_subscriptions=bool(self._book.wanted),
-            max_data_age=max_data_age,
-        )
+        return self._judge(max_data_age, 0.0)
+
+    def gate(self, policy: GatePolicy | None = None) -> Gate:
+        """The trading gate: `is_suitable_for_trading` with dwell, which can be waited for and relied on.
+
+        Asked again with the same policy, it is the same gate. A new one is closed, and opens when the feed has been
+        suitable for `GatePolicy.open_after` seconds.
+        """
+        policy = policy or GatePolicy()
+        gate = self._gates.get(policy)
+        if gate is None:
+            gate = self._gates[policy] = Gate(
+                policy,
+                self._quality,
+                judge=lambda margin: self._judge(policy.max_data_age, margin),
+                on_event=self.receive_event,
+            )
+            if self._background is not None:
+                self._background.start_soon(gate.run, name=f"gate {self.endpoint}")
+        return gate
+
+    def detector(self) -> DetectorSnapshot:
+        """How good the failure detector has been on this session: mistakes, and how soon it found the dead."""
+        return self._quality.detector.snapshot(trio.current_time())
+
+    def announce(self, event: Event) -> None:
+        """Put an event of your own among the session's: everybody who follows them, and the journal, gets it."""
+        self._events.put(event)
+        if self._recorder is not None:
+            self._recorder.record_event(event)
 
     def should_reconnect(self) -> Verdict:
         """Whether the connection is so bad that another may be better, with `.reasons`. Advice: nothing acts on it."""
@@ -199,25 +230,43 @@ class Session:
         self.receive_event(Closed(at=trio.current_time()))
         self._inbox.close()
         self._events.close()
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def begin(self, background: Background, recorder: SessionRecorder | None) -> None:
+        """The block was entered."""
+        self._background, self._recorder = background, recorder
+        background.start_soon(self.run, name=f"supervisor {self.endpoint}")
 
     async def _hold(self, connection: Connection) -> None:
-        """The handler: restore the subscriptions, then let the tasks of the connection do the rest."""
+        """The handler: keep the feed going, and let the tasks of the connection do the rest."""
         self._connection = connection
+        self.connections += 1
         try:
-            self._book.start_connection()
-            self._resuming.clear()
-            self._send_wanted(connection)
-            await self._leaving.wait()
+            async with open_background() as background:
+                background.start_soon(partial(self._feed.hold, connection), name=f"feed {self.endpoint}")
+                await self._leaving.wait()
         finally:
             self._connection = None
+            self._update_gates()
 
-    def _send_wanted(self, connection: Connection) -> None:
-        for symbol in self._book.to_send():
-            position = self._arbiter.position(symbol)
-            if position is not None:
-                self._resuming.add(symbol)
-            connection.put(Subscribe(symbol, None if position is None else Resume(*position)))
-            self._book.mark_sent(symbol, trio.current_time())
+    def _judge(self, max_data_age: float, margin: float) -> Verdict:
+        return self._quality.is_suitable_for_trading(
+            trio.current_time(),
+            is_connected=self._connection is not None,
+            has_subscriptions=bool(self._feed.wanted),
+            max_data_age=max_data_age,
+            margin=margin,
+        )
+
+    def record_ping(self, record: PingRecord) -> None:
+        """A ping's record is complete."""
+        if self._recorder is not None:
+            self._recorder.record_ping(self.connections, record)
+
+    def _update_gates(self) -> None:
+        for gate in self._gates.values():
+            gate.update(trio.current_time())
 
     def receive_event(self, event: Event) -> None:
         """Follow the connection, and tell everybody."""
@@ -233,62 +282,32 @@ class Session:
                 self.status = SessionStatus.RECONNECTING
             case EndedForGood():
                 self.status = SessionStatus.DISCONNECTED
+            case PongReceived():
+                self._feed.receive_pong()
+                self._update_gates()
+            case PongMissed() | StateChanged():
+                self._update_gates()
+            case Gap():
+                for gate in self._gates.values():
+                    gate.gap(event.symbol, f"a gap in {event.symbol}", event.at)
             case _:
                 pass
-        self._events.put(event)
+        self.announce(event)
 
     def receive_messages(self, messages: list[Message]) -> None:
         """Sort one read's messages: quotes to the inbox, everything else into decisions."""
-        now = trio.current_time()
-        fresh: list[Message] = []
-        for message in messages:
-            match message:
-                case Quote():
-                    self._receive_quote(message, now, fresh)
-                case GapNotice():
-                    is_resume = message.symbol in self._resuming
-                    self._arbiter.announce(
-                        message.symbol, message.stream, message.first, message.last, is_resume=is_resume, now=now
-                    )
-                case SubscribedMessage():
-                    if self._book.receive_ack(message.symbol, now):
-                        self._events.put(Subscribed(at=now, symbol=message.symbol))
-                case ErrorNotice():
-                    self._receive_error(message, now)
-                case _:
-                    pass
+        fresh = self._feed.receive(messages)
         if fresh:
             self._inbox.put(fresh)
+        if self._gates:
+            self._tell_gates(fresh)
 
-    def _receive_quote(self, quote: Quote, now: float, fresh: list[Message]) -> None:
-        self._book.receive_data(quote.symbol, now)
-        for each in self._arbiter.receive_quote(quote, now):
-            if isinstance(each, Gap):
-                self._events.put(each)
-            else:
-                self._resuming.discard(each.symbol)
-                fresh.append(each)
-
-    def _receive_error(self, error: ErrorNotice, now: float) -> None:
-        if error.code == "unknown_symbol":
-            for symbol in self._book.wanted:
-                if symbol in error.message.split():
-                    self._book.receive_rejection(symbol, now)
-        self._events.put(ServerError(at=now, code=error.code, message=error.message))
-
-
-class _Events:
-    """The context manager of `Session.events`; asynchronous, so that it reads like the others."""
-
-    def __init__(self, broadcast: Broadcast) -> None:
-        self._subscription = broadcast.subscribe()
-
-    async def __aenter__(self) -> EventChannel:
-        await trio.lowlevel.checkpoint()
-        return self._subscription.__enter__()
-
-    async def __aexit__(self, *_exc: object) -> None:  # noqa: ASYNC910 - nothing to wait for, and nothing to hide an error
-        self._subscription.__exit__(None, None, None)
+    def _tell_gates(self, fresh: list[Message]) -> None:
+        now, symbols = trio.current_time(), {quote.symbol for quote in fresh if isinstance(quote, Quote)}
+        for gate in self._gates.values():
+            for symbol in symbols:  # the next quote after a gap resolves it
+                gate.resolve(symbol)
+            gate.receive_data(now)
 
 
 @asynccontextmanager
@@ -300,6 +319,8 @@ async def open_session(
     backoff: BackoffPolicy | None = None,
     restart: RestartPolicy | None = None,
     inbox: InboxPolicy | None = None,
+    silence: SilencePolicy | None = None,
+    journal: Recorder | None = None,
     connector: Connector | None = None,
     rng: Random | None = None,
     token: str | None = None,
@@ -319,6 +340,8 @@ async def open_session(
         backoff: How long to wait between attempts.
         restart: When to give up (never, by default) and how long connecting and closing may take.
         inbox: How many quotes may wait for you, and what gives way.
+        silence: When a feed is silent although its connection lives, and what is done about it.
+        journal: Keeps this session's history: see `heartbeat_trio.journal.open_journal`.
         connector: Opens byte streams (``async (host, port)``); real sockets by default.
         rng: Source of all jitter; seeded by the system by default.
         token: Sent to the server, over TLS or to loopback only.
@@ -348,13 +371,17 @@ async def open_session(
         on_event=lambda event: session.receive_event(event),
         on_messages=lambda messages: session.receive_messages(messages),
         on_raw=on_raw,
+        on_ping=lambda record: session.record_ping(record),
     )
-    session = Session(where, options, box, quality)
+    session = Session(where, options, box, quality, silence or SilencePolicy())
     for symbol in subscribe:
         await session.subscribe(symbol)
     try:
         async with open_background() as background:
-            background.start_soon(session.run, name=f"supervisor {where}")
+            recorder = None
+            if journal is not None:
+                recorder = journal.start_session(str(where), describe_policies(options), session.quality)
+            session.begin(background, recorder)
             yield session
             background.leave()
             await session.leave(restart.close_timeout)

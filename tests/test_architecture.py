@@ -22,6 +22,7 @@ LAYERS = [
     "pulse",
     "connection",
     "supervisor",
+    "feed",
     "gate",
     "recorder",
     "session",

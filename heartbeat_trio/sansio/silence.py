@@ -1,0 +1,224 @@
+"""Notices that a feed fell silent, against the gaps that are normal for it, and what to do about it, step by step.
+
+A connection can live while its feed is dead: pongs come, quotes do not. What gap is normal is learned for the connection
+as a whole and for each subscription. Silence calls for a probe first, then for subscribing again, then for another
+connection; each step waits for the one before it, and has its outcome recorded. One silence costs one reconnect at most:
+after the last step the feed is left alone until data comes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from math import inf
+from typing import TYPE_CHECKING
+
+from ..events import Event, Silence
+from .windows import Histogram, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..config import SilencePolicy
+    from ..events import SilenceOutcome, SilenceStep
+
+STEPS: tuple[SilenceStep, ...] = ("probe", "resubscribe", "reconnect")
+
+MEMORY = 600.0
+"""Seconds over which gaps are learned."""
+CELL = 60.0
+ENOUGH = 300
+"""Gaps without which nothing is said: the 99.9th percentile needs more than a handful."""
+RATE = 0.5
+"""Messages a second below which nothing is said either."""
+RELEARN = 10.0
+"""Seconds for which a threshold is good before it is worked out again."""
+LOOK = 5.0
+"""Seconds after which it is looked whether enough has been learned."""
+
+
+class GapModel:
+    """The gaps between messages in the last ten minutes."""
+
+    def __init__(self, policy: SilencePolicy) -> None:
+        self._policy = policy
+        self._cells: deque[tuple[float, Histogram]] = deque()
+        self._last: float | None = None
+        self._threshold: float | None = None
+        self._worked_out_at = -inf
+
+    def add(self, now: float) -> None:
+        """A message came; several at one instant are one."""
+        last, self._last = self._last, now
+        if last is None or now <= last:
+            return
+        if not self._cells or now - self._cells[-1][0] >= CELL:
+            self._cells.append((now, Histogram()))
+        self._cells[-1][1].add(now - last)
+
+    def pause(self) -> None:
+        """The next gap is no gap: there was no connection."""
+        self._last = None
+
+    def threshold(self, now: float) -> float | None:
+        """Seconds of silence that are not normal: `factor` times the 99.9th percentile, clamped. None: not enough known."""
+        if now - self._worked_out_at >= RELEARN or (self._threshold is None and now - self._worked_out_at >= 1):
+            self._worked_out_at = now
+            self._threshold = self._work_out(now)
+        return self._threshold
+
+    def _work_out(self, now: float) -> float | None:
+        while self._cells and now - self._cells[0][0] > MEMORY:
+            self._cells.popleft()
+        gaps: Counter[int] = Counter()
+        for _, histogram in self._cells:
+            gaps += histogram.buckets
+        total = gaps.total()
+        # The rate while messages came: the silence that is judged must not count against it.
+        if total < ENOUGH or total < RATE * sum(value_of(bucket) * count for bucket, count in gaps.items()):
+            return None
+        policy, rest = self._policy, total // 1000
+        for bucket in sorted(gaps, reverse=True):
+            rest -= gaps[bucket]
+            if rest < 0:
+                return min(policy.maximum, max(policy.minimum, policy.factor * value_of(bucket)))
+        return None  # pragma: no cover - some bucket holds the percentile
+
+
+class _Feed:
+    """What is known of one symbol's data, or of all of it."""
+
+    __slots__ = ("has_data", "has_ponged", "last_at", "model", "step", "step_at", "stepped_after")
+
+    def __init__(self, model: GapModel, now: float) -> None:
+        self.model = model
+        self.last_at = now
+        self.has_data = False
+        self.step = -1
+        """Index of the step that was taken last; -1: none since data came."""
+        self.step_at = now
+        self.stepped_after: float | None = None
+        """The threshold of this silence."""
+        self.has_ponged = False
+
+
+class SilenceWatch:
+    """Watches one session's feeds. A `Silence` event without an outcome is also the order to take that step.
+
+    Args:
+        policy: What is silence, and how far to go.
+    """
+
+    def __init__(self, policy: SilencePolicy) -> None:
+        self._policy = policy
+        self._steps = STEPS[: STEPS.index(policy.last_step) + 1] if policy.last_step != "none" else ()
+        self._feeds: dict[str | None, _Feed] = {}
+        self._is_connected = False
+        self._next = inf
+
+    def start_connection(self, now: float) -> None:
+        """A connection stands: nothing can have been missed on it yet."""
+        self._is_connected = True
+        for feed in self._feeds.values():
+            feed.last_at = feed.step_at = now
+            feed.has_data = False
+        self._next = now + LOOK if self._steps else inf
+
+    def end_connection(self) -> None:
+        """There is no connection: nothing is expected."""
+        self._is_connected = False
+        for feed in self._feeds.values():
+            feed.model.pause()
+
+    def acknowledged(self, symbol: str, now: float) -> None:
+        """The peer agreed to a subscription: data is expected from now on."""
+        feed = self._feed(symbol, now)
+        if not feed.has_data:
+            feed.last_at = now
+            self._next = min(self._next, self._deadline(symbol, feed, now))
+
+    def forget(self, symbol: str) -> None:
+        """It is wanted no more."""
+        self._feeds.pop(symbol, None)
+
+    def receive(self, symbols: Iterable[str], now: float) -> list[Event]:
+        """Data of these symbols came in one read."""
+        events: list[Event] = []
+        for symbol in (None, *symbols):
+            feed = self._feed(symbol, now)
+            if feed.step >= 0:
+                events.append(self._outcome(symbol, feed, now, "data"))
+                feed.step = -1
+            feed.model.add(now)
+            feed.last_at, feed.has_data = now, True
+        return events
+
+    def receive_pong(self) -> None:
+        """The peer lives, whatever its feed does."""
+        for feed in self._feeds.values():
+            feed.has_ponged = True
+
+    def next_deadline(self) -> float:
+        """When `handle_timer` is due; `inf` without a connection. It moves after `acknowledged` and `handle_timer`."""
+        return self._next if self._is_connected else inf
+
+    def handle_timer(self, now: float) -> list[Event]:
+        """Take the steps that are due."""
+        if not self._is_connected or now < self._next:
+            return []
+        events: list[Event] = []
+        for symbol, feed in self._feeds.items():
+            if self._deadline(symbol, feed, now) <= now:
+                events += self._escalate(symbol, feed, now)
+        soonest = min((self._deadline(symbol, feed, now) for symbol, feed in self._feeds.items()), default=inf)
+        self._next = min(max(soonest, now + 0.01), now + LOOK)
+        return events
+
+    def _feed(self, symbol: str | None, now: float) -> _Feed:
+        feed = self._feeds.get(symbol)
+        if feed is None:
+            feed = self._feeds[symbol] = _Feed(GapModel(self._policy), now)
+        return feed
+
+    def _limit(self, symbol: str | None, feed: _Feed, now: float) -> float | None:
+        """Seconds of silence that call for the next step; None: nothing is known that could be missed."""
+        if symbol is not None and not feed.has_data:
+            return self._policy.unconfirmed_after
+        return feed.stepped_after if feed.step >= 0 else feed.model.threshold(now)
+
+    def _deadline(self, symbol: str | None, feed: _Feed, now: float) -> float:
+        limit = self._limit(symbol, feed, now)
+        if limit is None or feed.step >= len(self._steps):
+            return inf
+        return (feed.last_at if feed.step < 0 else feed.step_at) + limit
+
+    def _escalate(self, symbol: str | None, feed: _Feed, now: float) -> list[Event]:
+        if feed.step < 0 and self._is_one_of_many(symbol, feed):
+            feed.last_at = now  # look again after the same time
+            return []
+        events: list[Event] = []
+        if feed.step < 0:
+            feed.stepped_after = self._limit(symbol, feed, now)
+        else:
+            events.append(self._outcome(symbol, feed, now, "pong" if feed.has_ponged else "none"))
+        feed.step, feed.step_at, feed.has_ponged = feed.step + 1, now, False
+        if feed.step < len(self._steps):
+            events.append(self._event(symbol, feed, now, None))
+        return events
+
+    def _is_one_of_many(self, symbol: str | None, feed: _Feed) -> bool:
+        """Whether the whole connection is silent since: then that is what is judged, and not each symbol."""
+        whole = self._feeds.get(None)
+        return symbol is not None and feed.has_data and whole is not None and whole.last_at <= feed.last_at
+
+    def _outcome(self, symbol: str | None, feed: _Feed, now: float, outcome: SilenceOutcome) -> Silence:
+        return self._event(symbol, feed, now, outcome)
+
+    def _event(self, symbol: str | None, feed: _Feed, now: float, outcome: SilenceOutcome | None) -> Silence:
+        return Silence(
+            at=now,
+            symbol=symbol,
+            silent_for=now - feed.last_at,
+            threshold=feed.stepped_after if feed.has_data else None,
+            step=self._steps[min(feed.step, len(self._steps) - 1)],
+            outcome=outcome,
+        )
