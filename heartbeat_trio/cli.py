@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, Jitter, Liveness, Overflow, RestartPolicy, ServerPolicy
+from .config import (
+    BackoffPolicy,
+    Endpoint,
+    HeartbeatPolicy,
+    Jitter,
+    LastStep,
+    Liveness,
+    Overflow,
+    RestartPolicy,
+    ServerPolicy,
+    SilencePolicy,
+)
 from .exceptions import ConfigError, HeartbeatTrioError, LocalProtocolError
 
 try:
@@ -24,7 +35,7 @@ USAGE = 2
 
 app = cyclopts.App(
     name="heartbeat-trio",
-    help="Connections to quote servers that stay alive: run a server, or watch one.",
+    help="Connections to quote servers that stay alive: run a server, watch one, or read what went wrong.",
     help_format="rst",
     version_flags=["--version"],
     result_action="return_value",
@@ -162,6 +173,8 @@ def watch(
     pong_timeout: Annotated[float, Parameter(group=HEARTBEAT)] = 3.0,
     max_missed: Annotated[int, Parameter(group=HEARTBEAT)] = 3,
     liveness: Annotated[Liveness, Parameter(group=HEARTBEAT)] = "any_inbound",
+    adaptive: Annotated[bool, Parameter(group=HEARTBEAT, negative="")] = False,
+    silence: Annotated[LastStep, Parameter(group=HEARTBEAT)] = "reconnect",
     connect_timeout: Annotated[float, Parameter(group=RECONNECT)] = 5.0,
     max_attempts: Annotated[int, Parameter(group=RECONNECT)] = 10,
     backoff_initial: Annotated[float, Parameter(group=RECONNECT)] = 1.0,
@@ -172,6 +185,8 @@ def watch(
     tls_ca: Annotated[Path | None, Parameter(group=SECURITY)] = None,
     stats_every: Annotated[float, Parameter(group=RUN)] = 60.0,
     record: Annotated[Path | None, Parameter(group=RUN)] = None,
+    journal: Annotated[Path | None, Parameter(group=RUN)] = None,
+    alert: Annotated[tuple[str, ...], Parameter(group=RUN, negative="")] = (),
     seed: Annotated[int | None, Parameter(group=RUN)] = None,
     duration: Annotated[float | None, Parameter(group=RUN)] = None,
     output: Annotated[Literal["live", "text", "json"] | None, Parameter(group=RUN)] = None,
@@ -201,6 +216,10 @@ def watch(
         Pongs missed in a row, without any sign of life, that end a connection.
     liveness
         What counts as a sign of life: every byte, or pongs only.
+    adaptive
+        Probe at once when a pong is late: a dead peer is found in about 6 s, and at the latest as above.
+    silence
+        How far to go when the feed falls silent though the peer answers: none, probe, resubscribe, reconnect.
     connect_timeout
         Seconds that connecting may take, handshakes included.
     max_attempts
@@ -221,6 +240,11 @@ def watch(
         Seconds between two lines of statistics.
     record
         Append what comes to this file, as serve --replay reads it.
+    journal
+        Keep a journal in this folder: each ping, what went wrong and why. See heartbeat-trio journal.
+    alert
+        RULE=SINK, any number of times. Rules: lost, gave_up, degraded:10, p95:200ms, success:95%, gap, silence, gate,
+        local_stall, clock_jump. Sinks: log, command:PROGRAM ARGUMENTS, webhook:URL, apprise:URL.
     seed
         Makes all jitter repeatable.
     duration
@@ -231,6 +255,7 @@ def watch(
     from .commands.common import read_token
     from .commands.watch import WatchOptions
     from .commands.watch import watch as run
+    from .observe.alerts import parse_alert
     from .transports.tls import client_context
 
     if not urls:
@@ -243,14 +268,21 @@ def watch(
             endpoints=endpoints,
             subscribe=_split(subscribe),
             heartbeat=HeartbeatPolicy(
-                ping_interval=ping_interval, pong_timeout=pong_timeout, max_missed_pongs=max_missed, liveness=liveness
+                ping_interval=ping_interval,
+                pong_timeout=pong_timeout,
+                max_missed_pongs=max_missed,
+                liveness=liveness,
+                adaptive=adaptive,
             ),
+            silence=SilencePolicy(last_step=silence),
             backoff=BackoffPolicy(initial=backoff_initial, maximum=backoff_maximum, jitter=jitter),
             restart=RestartPolicy(
                 max_attempts=max_attempts or None, stable_after=stable_after, connect_timeout=connect_timeout
             ),
             stats_every=stats_every,
             record=record,
+            journal=journal,
+            alerts=tuple(parse_alert(text) for text in alert),
             token=read_token(token_file),
             ssl_context=client_context(tls_ca) if any(each.is_tls for each in endpoints) else None,
             seed=seed,
@@ -258,6 +290,39 @@ def watch(
             output=output or ("live" if sys.stdout.isatty() else "text"),
         )
     )
+
+
+@app.command
+def journal(
+    folder: Path,
+    *,
+    since: str | None = None,
+    cause: str | None = None,
+    endpoint: str | None = None,
+    output: Literal["text", "json"] = "text",
+) -> int:
+    """Show what went wrong, from the journals in a folder: whose fault it was, and what to do.
+
+    Example: heartbeat-trio journal ./journal --since 2h --cause LOCAL_STALL
+
+    Exit codes: 0 success; 2 usage.
+
+    Parameters
+    ----------
+    folder
+        Where watch --journal wrote. A client may be writing still.
+    since
+        Only what happened since then: 2026-11-24, 2026-11-24T10:00 (UTC), or 30m, 2h, 7d ago.
+    cause
+        Only this one: LOCAL_STALL, PATH_DEAD, PEER_SILENT, PEER_SLOW, WRITER_BLOCKED, or a loss such as reset.
+    endpoint
+        Only endpoints with this in their URL.
+    output
+        Lines for people, or JSON lines.
+    """
+    from .commands.journal import show_journal
+
+    return show_journal(folder, since=since, cause=cause, endpoint=endpoint, output=output)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -91,6 +91,11 @@ class Session:
         return 0 if self._connection is None else self._connection.missed_pongs
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether the adaptive detector doubts the peer, while the state may be CONNECTED still."""
+        return self._connection is not None and self._connection.is_suspect
+
+    @property
     def rtt(self) -> float | None:
         """The current connection's last round-trip time in seconds, None before its first."""
         return None if self._connection is None else self._connection.rtt

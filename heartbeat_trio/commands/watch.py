@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from ..config import BackoffPolicy, Endpoint, HeartbeatPolicy, RestartPolicy
+from ..config import BackoffPolicy, Endpoint, HeartbeatPolicy, RestartPolicy, SilencePolicy
 from ..events import Closed, EndedForGood, Event, PongLate, PongReceived, Quote
 from ..exceptions import GaveUp
+from ..journal import open_journal
 from ..observe import jsonlines, text
+from ..observe.alerts import watch_session
 from ..observe.output import Output
 from ..observe.recording import open_recording
 from ..session import Session, open_session
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .._broadcast import EventChannel
+    from ..journal import Journal
     from ..observe.live import LiveView, Row
+    from ..observe.sinks import Sink
+    from ..sansio.alerts import AlertRule
     from ..sansio.quality import Verdict
 
 REFRESH = 0.25
@@ -49,6 +54,7 @@ class WatchOptions:
     heartbeat: HeartbeatPolicy
     backoff: BackoffPolicy
     restart: RestartPolicy
+    silence: SilencePolicy
     stats_every: float
     record: Path | None
     token: str | None
@@ -56,6 +62,8 @@ class WatchOptions:
     seed: int | None
     duration: float | None
     output: Literal["live", "text", "json"]
+    journal: Path | None = None
+    alerts: tuple[tuple[AlertRule, Sink], ...] = ()
 
 
 def watch(options: WatchOptions) -> int:
@@ -93,6 +101,7 @@ class _Watch:
         self._gave_up = 0
         self._has_pong = False
         self._verdicts: dict[Endpoint, Verdict] = {}
+        self._journal: Journal | None = None
         # Wall time is only a label: one offset, taken once, so that a clock that jumps does not shuffle the lines.
         self._offset = 0.0
 
@@ -105,9 +114,12 @@ class _Watch:
                     nursery.start_soon(self._stop_after, self.options.duration, name="duration")
                 if self.view is not None:
                     nursery.start_soon(self._refresh, self.view, name="refresh")
-                async with trio.open_nursery() as sessions:
-                    for endpoint in self.options.endpoints:
-                        sessions.start_soon(self._watch_one, endpoint, name=f"watch {endpoint}")
+                async with AsyncExitStack() as stack:
+                    if self.options.journal is not None:
+                        self._journal = await stack.enter_async_context(open_journal(self.options.journal))
+                    async with trio.open_nursery() as sessions:
+                        for endpoint in self.options.endpoints:
+                            sessions.start_soon(self._watch_one, endpoint, name=f"watch {endpoint}")
                 nursery.cancel_scope.cancel()
         except ExceptionGroup as group:  # one error reaches the user; the others are consequences of it
             raise first_leaf(group) from group
@@ -140,10 +152,12 @@ class _Watch:
                 heartbeat=options.heartbeat,
                 backoff=options.backoff,
                 restart=options.restart,
+                silence=options.silence,
                 rng=self._rng,
                 token=options.token,
                 ssl_context=options.ssl_context,
                 on_raw=self.recorders.get(endpoint),
+                journal=self._journal,
             ) as session:
                 # Not left with the block: the session's last words come while it closes.
                 watching = session.events()
@@ -163,7 +177,11 @@ class _Watch:
     async def _follow(self, session: Session, events: EventChannel) -> None:
         """Show what happens until told to stop."""
         row = self._add_row(session)
+        session.gate()  # its changes are told, and alerts can be set on them
         async with trio.open_nursery() as nursery:
+            if self.options.alerts:
+                watching = partial(watch_session, session, self.options.alerts, outlasts_cancellation=True)
+                nursery.start_soon(watching, name="alerts")
             nursery.start_soon(self._show_events, session, events, row, name="events")
             nursery.start_soon(self._show_quotes, session, events, row, name="quotes")
             nursery.start_soon(self._show_statistics, session, name="statistics")

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..events import (
+    Alert,
+    AlertFailed,
+    Cause,
+    ClockJumped,
     Closed,
     Connected,
     Connecting,
     EndedForGood,
     Event,
     EventsDropped,
+    Evidence,
     Gap,
+    GateChanged,
     HighLatency,
     Lost,
     Overrun,
@@ -26,8 +32,10 @@ from ..events import (
     Quote,
     RetryScheduled,
     ServerError,
+    Silence,
     StateChanged,
     Subscribed,
+    Suspected,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +58,13 @@ def encode(event: str, endpoint: str | None, at: float | None, fields: Fields) -
         head["at"] = timestamp(at)
     if endpoint is not None:
         head["endpoint"] = endpoint
-    return msgspec.json.encode(head | fields).decode()
+    return to_line(head | fields)
+
+
+def to_line(fields: Fields) -> str:
+    """Fields as one line of JSON."""
+    line: bytes = msgspec.json.encode(fields)
+    return line.decode()
 
 
 def timestamp(at: float) -> str:
@@ -67,24 +81,26 @@ def describe(event: Event) -> tuple[str, Fields] | None:
             return "connected", {}
         case Subscribed(symbol=symbol):
             return "subscribed", {"symbol": symbol}
-        case PongReceived(rtt=rtt):
-            return "pong", {"rtt_ms": milliseconds(rtt)}
+        case PongReceived():
+            return "pong", _describe_pong(event)
         case PongLate(rtt=rtt):
-            return "pong_late", {"rtt_ms": milliseconds(rtt)}
+            return "pong_late", {"rtt_ms": milliseconds(rtt), **_blame(event.blame, event.evidence)}
         case PongMissed(missed=missed):
-            return "pong_missed", {"missed": missed}
-        case PongVoided():
-            return "ping_voided", {}
+            return "pong_missed", {"missed": missed, **_blame(event.blame, event.evidence)}
+        case PongVoided(local=local):
+            return "ping_voided", {"local_ms": milliseconds(local), **_blame(event.blame, event.evidence)}
+        case Suspected():
+            return "suspect", {"suspect": event.is_suspect, **_blame(event.blame, event.evidence)}
         case StateChanged():
             return "state", {"from": event.old.value, "to": event.new.value, "missed_pongs": event.missed_pongs}
         case _:
-            return _describe_session(event)
+            return _describe_session(event) or _describe_watch(event)
 
 
 def _describe_session(event: Event) -> tuple[str, Fields] | None:
     match event:
         case Lost(cause=cause, detail=detail):
-            return "lost", {"cause": cause, "detail": detail}
+            return "lost", {"cause": cause, "detail": detail, **_blame(event.blame, event.evidence)}
         case RetryScheduled(attempt=attempt, delay=delay):
             return "retry_scheduled", {"attempt": attempt, "delay": round(delay, 3)}
         case Gap():
@@ -107,14 +123,54 @@ def _describe_session(event: Event) -> tuple[str, Fields] | None:
             return None
 
 
+def _describe_watch(event: Event) -> tuple[str, Fields] | None:
+    match event:
+        case Silence():
+            names = ("symbol", "silent_for", "threshold", "step", "outcome")
+            return "silence", {name: _rounded(getattr(event, name)) for name in names}
+        case ClockJumped(kind=kind, seconds=seconds):
+            return "clock_jump", {"kind": kind, "seconds": round(seconds, 3)}
+        case GateChanged():
+            return "gate", {"open": event.is_open, "reasons": event.reasons, "codes": event.codes}
+        case Alert(rule=rule, text=text):
+            return "alert", {"rule": rule, "text": text, "recovery": event.is_recovery}
+        case AlertFailed(rule=rule, sink=sink, detail=detail):
+            return "alert_failed", {"rule": rule, "sink": sink, "detail": detail}
+        case _:
+            return None
+
+
+def _describe_pong(event: PongReceived) -> Fields:
+    """The round trip, and its parts where they are known."""
+    parts = {name: getattr(event, name) for name in ("network", "peer", "local")}
+    fields: Fields = {"rtt_ms": milliseconds(event.rtt)}
+    if event.is_exact is not None:
+        fields["exact"] = event.is_exact
+    fields |= {f"{name}_ms": milliseconds(seconds) for name, seconds in parts.items() if seconds is not None}
+    return fields if event.blame is None else fields | {"blame": event.blame.value}
+
+
+def _blame(blame: Cause | None, evidence: Evidence | None) -> Fields:
+    """Whose fault, and what that rests on: only what was known."""
+    fields: Fields = {"blame": None if blame is None else blame.value}
+    if evidence is not None:
+        known = msgspec.to_builtins(evidence)
+        fields["evidence"] = {name: _rounded(value) for name, value in known.items() if value is not None}
+    return fields
+
+
+def _rounded(value: object) -> object:
+    return round(value, 6) if isinstance(value, float) else value
+
+
 def describe_quote(quote: Quote) -> Fields:
     """A quote's fields; `last` only where it is set."""
     fields: Fields = {name: getattr(quote, name) for name in ("symbol", "bid", "ask", "seq", "stream", "ts")}
     return fields if quote.last is None else fields | {"last": quote.last}
 
 
-def describe_statistics(quality: QualitySnapshot, verdict: Verdict) -> Fields:
-    """The periodic and the final statistics."""
+def describe_quality(quality: QualitySnapshot) -> Fields:
+    """A snapshot's fields."""
     counts = ("sent", "answered", "late", "missed", "voided", "cancelled", "in_flight", "unknown_pongs")
     return {
         **{name: getattr(quality, name) for name in counts},
@@ -125,9 +181,18 @@ def describe_statistics(quality: QualitySnapshot, verdict: Verdict) -> Fields:
         "p99_ms": milliseconds(quality.p99),
         "min_ms": milliseconds(quality.minimum),
         "max_ms": milliseconds(quality.maximum),
-        "suitable": verdict.ok,
-        "reasons": list(verdict.reasons),
+        "n": quality.n,
+        "inexact": quality.inexact,
+        "local_p50_ms": milliseconds(quality.local_p50),
+        "local_p99_ms": milliseconds(quality.local_p99),
+        "local_max_ms": milliseconds(quality.local_maximum),
+        "local_n": quality.local_n,
     }
+
+
+def describe_statistics(quality: QualitySnapshot, verdict: Verdict) -> Fields:
+    """The periodic and the final statistics."""
+    return describe_quality(quality) | {"suitable": verdict.ok, "reasons": list(verdict.reasons)}
 
 
 def milliseconds(seconds: float | None) -> float | None:

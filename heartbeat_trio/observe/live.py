@@ -50,6 +50,7 @@ class Row:
             _state(session),
             _ms(session.rtt),
             " ".join(_ms(value) for value in (quality.p50, quality.p95, quality.p99)),
+            _ms(quality.local_p99),
             sparkline(self.rtts),
             str(session.missed_pongs),
             f"{quality.success_rate:.1%}",
@@ -79,7 +80,7 @@ def draw(rows: Sequence[Row], recent: Iterable[str]) -> Group:
     """The whole view."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("endpoint", overflow="fold")
-    for title in ("state", "RTT ms", "p50 p95 p99", "trend", "miss", "ok", "q/s"):
+    for title in ("state", "RTT ms", "p50 p95 p99", "own p99", "trend", "miss", "ok", "q/s"):
         table.add_column(title, no_wrap=True)
     for row in rows:
         table.add_row(*row.cells())
@@ -126,6 +127,8 @@ def _state(session: Session) -> Text:
         return Text(session.status.value, "red")
     if session.state is ConnectionState.DEGRADED:
         return Text(f"DEGRADED {session.missed_pongs}", "yellow")
+    if session.is_suspect:
+        return Text("SUSPECT", "yellow")
     return Text("CONNECTED", "green")
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..events import (
+    Alert,
+    AlertFailed,
+    Cause,
+    ClockJumped,
     Closed,
     Connected,
     Connecting,
     EndedForGood,
     Event,
     EventsDropped,
+    Evidence,
     Gap,
+    GateChanged,
     HighLatency,
     Lost,
     Overrun,
@@ -22,9 +28,12 @@ from ..events import (
     Quote,
     RetryScheduled,
     ServerError,
+    Silence,
     StateChanged,
     Subscribed,
+    Suspected,
 )
+from ..sansio.cause import explain
 
 if TYPE_CHECKING:
     from ..events import QualitySnapshot
@@ -51,18 +60,32 @@ def describe(event: Event) -> str | None:
             return "connected"
         case Subscribed(symbol=symbol):
             return f"subscribed to {symbol}"
-        case PongLate(rtt=rtt):
-            return f"late pong after {_ms(rtt)}"
-        case PongMissed(missed=missed):
-            return f"pong missed ({missed} since the last one)"
-        case PongVoided():
-            return "pong came late through a delay of our own; not counted"
         case StateChanged() if event.old is event.new:
             return None  # one more missed pong, which was told
         case StateChanged():
             return f"{event.old.value} -> {event.new.value}"
         case _:
-            return _describe_session(event)
+            return _describe_ping(event) or _describe_session(event) or _describe_watch(event)
+
+
+def _describe_ping(event: Event) -> str | None:
+    match event:
+        case PongLate(rtt=rtt):
+            return f"late pong after {_ms(rtt)}"
+        case PongMissed(missed=1):
+            return f"pong missed{_blame(event.blame, event.evidence)}"
+        case PongMissed(missed=missed, blame=None):
+            return f"pong missed ({missed} since the last one)"
+        case PongMissed(missed=missed, blame=Cause() as blame):  # the sentence was told with the first one
+            return f"pong missed ({missed} since the last one) [{blame.value}]"
+        case PongVoided():
+            return f"a pong was late through a delay of our own, and is not counted{_blame(event.blame, event.evidence)}"
+        case Suspected(is_suspect=True):
+            return "suspect: an answer is overdue" + ("" if event.blame is None else f" [{event.blame.value}]")
+        case Suspected():
+            return "no longer suspect"
+        case _:
+            return None
 
 
 def _describe_session(event: Event) -> str | None:
@@ -92,6 +115,46 @@ def _describe_session(event: Event) -> str | None:
             return None
 
 
+def _describe_watch(event: Event) -> str | None:
+    match event:
+        case Silence():
+            return _describe_silence(event)
+        case ClockJumped(kind="suspend", seconds=seconds):
+            return f"the machine slept for {seconds:.1f} s; asking the peer at once"
+        case ClockJumped(seconds=seconds):
+            return f"the machine's clock was set by {seconds:+.1f} s"
+        case GateChanged(is_open=True):
+            return "trading gate open"
+        case GateChanged(reasons=reasons):
+            return f"trading gate closed: {'; '.join(reasons)}"
+        case Alert(rule=rule, text=text):
+            return f"{'recovered' if event.is_recovery else 'ALERT'} ({printable(rule)}): {printable(text)}"
+        case AlertFailed(rule=rule, sink=sink, detail=detail):
+            return f"alert {printable(rule)} could not be delivered to {sink}: {printable(detail)}"
+        case _:
+            return None
+
+
+STEPS = {"probe": "asking the peer", "resubscribe": "subscribing again", "reconnect": "connecting again"}
+OUTCOMES = {
+    "data": "data came back",
+    "pong": "the peer answers, but sends no data",
+    "none": "that did not help",
+}
+
+
+def _describe_silence(event: Silence) -> str:
+    what = "the feed" if event.symbol is None else printable(event.symbol)
+    if event.outcome is not None:
+        return f"{what} was silent for {event.silent_for:.1f} s; {STEPS[event.step]}: {OUTCOMES[event.outcome]}"
+    normal = "nothing ever came" if event.threshold is None else f"more than {event.threshold:.1f} s is not normal"
+    return f"{what} is silent for {event.silent_for:.1f} s ({normal}); {STEPS[event.step]}"
+
+
+def _blame(blame: Cause | None, evidence: Evidence | None = None) -> str:
+    return "" if blame is None else f" [{blame.value}: {explain(blame, evidence)}]"
+
+
 def describe_quote(quote: Quote) -> str:
     """A quote in one line."""
     if quote.bid is None or quote.ask is None:
@@ -104,8 +167,15 @@ def describe_statistics(quality: QualitySnapshot, verdict: Verdict) -> str:
     return (
         f"{quality.answered} of {quality.sent} pings answered ({quality.late} late, {quality.missed} missed, "
         f"{quality.voided} voided), success {quality.success_rate:.1%}, RTT p50 {_ms(quality.p50)} p95 {_ms(quality.p95)} "
-        f"p99 {_ms(quality.p99)}; {describe_verdict(verdict)}"
+        f"p99 {_ms(quality.p99)} on the wire{_own_delay(quality)}; {describe_verdict(verdict)}"
     )
+
+
+def _own_delay(quality: QualitySnapshot) -> str:
+    """Our own program's part, where the kernel let us tell it from the wire."""
+    if not quality.local_n:
+        return ""
+    return f" ({quality.n} samples, {quality.inexact} inexact), own delay p99 {_ms(quality.local_p99)} ({quality.local_n})"
 
 
 def describe_verdict(verdict: Verdict) -> str:
@@ -115,7 +185,8 @@ def describe_verdict(verdict: Verdict) -> str:
 
 def describe_pong(event: PongReceived) -> str:
     """A pong, for those who want to see each."""
-    return f"pong after {_ms(event.rtt)}"
+    known = f"pong after {_ms(event.rtt)}"
+    return known if event.blame is None else f"{known}, but {_ms(event.local)} later for us{_blame(event.blame)}"
 
 
 def _ms(seconds: float | None) -> str:

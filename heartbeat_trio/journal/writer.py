@@ -1,0 +1,250 @@
+"""Writes the journal: sessions put records into a bounded queue, one task hands them to a thread in batches."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import secrets
+import time
+from collections import deque
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from .._background import open_background
+from ..events import ClockJumped, Event, PingRecord, PongReceived, QualitySnapshot
+from ..observe import jsonlines
+from .files import JournalFile
+from .policy import JournalPolicy
+from .records import ISSUES, SCHEMA, ping_line
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+logger = logging.getLogger("heartbeat_trio.journal")
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds that the end waits for the disk."""
+
+RETRY = 10.0
+"""Seconds after which a disk that refused is tried again."""
+
+GATHER = 0.02
+"""Seconds after an issue in which others may join its write: what goes wrong seldom goes wrong alone."""
+
+MINUTE = 60.0
+
+Fields = dict[str, Any]
+Record = tuple[str | None, Any]
+"""An event's name with its object, or None with a ping's session, connection and record."""
+
+
+class SessionJournal:
+    """One session's part of a journal; what `Session` calls a recorder."""
+
+    def __init__(
+        self, journal: Journal, name: str, endpoint: str, policies: Fields, quality: Callable[[], QualitySnapshot]
+    ) -> None:
+        self._journal = journal
+        self.name = name
+        self._endpoint = endpoint
+        self.quality = quality
+        self.begun = journal.entry("session", trio.current_time(), name, endpoint, policies)
+        """The record of the session's beginning."""
+        self.is_kept = False
+        """Whether that was written, so that each later file repeats it."""
+
+    def record_event(self, event: Event) -> None:
+        """Keep an event. Pongs in time are kept with their pings."""
+        if isinstance(event, ClockJumped):
+            self._journal.set_clock()
+        described = None if isinstance(event, PongReceived) else jsonlines.describe(event)
+        if described is not None:
+            self._put(described[0], event.at, described[1])
+
+    def record_ping(self, connection: int, record: PingRecord) -> None:
+        """Keep a ping's record."""
+        self._journal.put((None, (self.name, connection, record)))
+
+    def record_statistics(self) -> None:
+        """Keep what the session's statistics are now."""
+        self._put("statistics", trio.current_time(), jsonlines.describe_quality(self.quality()))
+
+    def close(self) -> None:
+        """The session ended."""
+        self.record_statistics()
+        self._journal.end_session(self)
+
+    def _put(self, event: str, at: float, fields: Fields) -> None:
+        self._journal.put((event, self._journal.entry(event, at, self.name, self._endpoint, fields)))
+
+
+class Journal:
+    """A folder's journal, as `open_journal` gives it: hand it to `open_session(..., journal=journal)`.
+
+    Nothing here waits or raises, whatever the disk does.
+    """
+
+    def __init__(self, folder: Path, policy: JournalPolicy) -> None:
+        self.folder = folder
+        self._policy = policy
+        self._queue: deque[Record] = deque()
+        self._sessions: list[SessionJournal] = []
+        self._writer = f"{os.getpid()}-{secrets.token_hex(3)}"
+        self._count = 0
+        self._file = JournalFile(folder, self._writer, max_bytes=policy.max_bytes, make_head=self._make_head)
+        self._encoder = msgspec.json.Encoder()
+        self._limiter = trio.CapacityLimiter(1)
+        self._urgent = trio.Event()
+        self._unreported = 0
+        self._has_warned = False
+        self.dropped = 0
+        """Records that were lost to a slow or full disk."""
+        self.set_clock()
+        self._begun = self._begin()
+
+    def __repr__(self) -> str:
+        return f"<Journal {self.folder} waiting={len(self._queue)} dropped={self.dropped}>"
+
+    def start_session(
+        self, endpoint: str, configuration: Mapping[str, object], quality: Callable[[], QualitySnapshot]
+    ) -> SessionJournal:
+        """See `heartbeat_trio.recorder.Recorder.start_session`."""
+        self._count += 1
+        session = SessionJournal(self, f"{self._writer}-{self._count}", endpoint, {"policies": dict(configuration)}, quality)
+        self._sessions.append(session)
+        self.put(("session", session.begun))
+        return session
+
+    def end_session(self, session: SessionJournal) -> None:
+        """It has told its last words."""
+        self._sessions.remove(session)
+
+    def put(self, record: Record) -> None:
+        """Queue a record; if too many wait, it is dropped and counted."""
+        if len(self._queue) >= self._policy.capacity:
+            self.dropped += 1
+            self._unreported += 1
+            return
+        self._queue.append(record)
+        if record[0] in ISSUES:
+            self._urgent.set()
+
+    def entry(self, event: str, at: float, session: str | None, endpoint: str | None, fields: Fields) -> Fields:
+        """An object of the journal."""
+        head: Fields = {"event": event, "at": jsonlines.timestamp(at + self._offset), "t": round(at, 6)}
+        if session is not None:
+            head |= {"session": session, "endpoint": endpoint}
+        return head | fields
+
+    def set_clock(self) -> None:
+        """Take the wall clock's offset anew: it is only a label, and stays put until somebody sets the clock."""
+        self._offset = time.time() - trio.current_time()
+
+    # -- the tasks ---------------------------------------------------------------------------------------------------
+
+    async def write(self) -> None:
+        """The writer task."""
+        while True:
+            with trio.move_on_after(self._policy.flush_interval):
+                await self._urgent.wait()
+                await trio.sleep(GATHER)
+            self._urgent = trio.Event()
+            if not await self._flush():
+                await trio.sleep(RETRY)
+
+    async def tell_statistics(self) -> None:
+        """The task that keeps the statistics of each minute."""
+        while True:
+            await trio.sleep(MINUTE)
+            for session in self._sessions:
+                session.record_statistics()
+
+    async def close(self) -> None:
+        """Write what is left. Bound it with a timeout: the disk may hang."""
+        await self._flush()
+        await trio.to_thread.run_sync(self._file.close, abandon_on_cancel=True, limiter=self._limiter)
+
+    async def _flush(self) -> bool:
+        """Write everything that waits, in a thread; False if the disk refused."""
+        await trio.lowlevel.checkpoint()
+        batch = list(self._queue)
+        if not batch and not self._unreported:
+            return True
+        self._queue.clear()
+        dropped, self._unreported = self._unreported, 0
+        if dropped:
+            entry = self.entry("dropped", trio.current_time(), None, None, {"count": dropped})
+            batch.append(("dropped", entry))
+        write = partial(self._write, batch)
+        try:
+            await trio.to_thread.run_sync(write, abandon_on_cancel=True, limiter=self._limiter)
+        except OSError as error:
+            self.dropped += len(batch) - bool(dropped)
+            self._unreported += dropped + len(batch) - bool(dropped)
+            self._warn(error)
+            return False
+        self._has_warned = False
+        return True
+
+    def _write(self, batch: Sequence[Record]) -> None:
+        """In the thread."""
+        is_issue = any(name in ISSUES for name, _ in batch)
+        fsync = self._policy.fsync == "always" or (self._policy.fsync == "issues" and is_issue)
+        self._file.append([self._encode(record) for record in batch], fsync=fsync)
+        kept = {content["session"] for name, content in batch if name == "session"}
+        for session in list(self._sessions) if kept else ():
+            session.is_kept = session.is_kept or session.name in kept
+
+    def _encode(self, record: Record) -> bytes:
+        name, content = record
+        return self._encoder.encode(ping_line(*content) if name is None else content) + b"\n"
+
+    def _make_head(self) -> list[bytes]:
+        """In the thread, for each new file: who writes, and the sessions that run."""
+        head = [self._begun, *(session.begun for session in list(self._sessions) if session.is_kept)]
+        return [self._encoder.encode(fields) + b"\n" for fields in head]
+
+    def _begin(self) -> Fields:
+        versions = {"python": platform.python_version(), "trio": trio.__version__, "platform": platform.platform()}
+        fields: Fields = {"schema": SCHEMA, "writer": self._writer, "versions": versions}
+        return self.entry("journal", trio.current_time(), None, None, fields)
+
+    def _warn(self, error: OSError) -> None:
+        """Once until it works again: the connections go on without a journal."""
+        if not self._has_warned:
+            self._has_warned = True
+            reason = error.strerror or str(error)
+            logger.warning(
+                "the journal in %s cannot be written (%s): records are lost until it can; free the disk, or make the folder"
+                " writable. It is tried again every %.0f s, and the connections go on.",
+                self.folder,
+                reason,
+                RETRY,
+            )
+
+
+@asynccontextmanager
+async def open_journal(folder: Path | str, *, policy: JournalPolicy | None = None) -> AsyncIterator[Journal]:
+    """Keep a journal in a folder for the length of the block, which is made if it is not there.
+
+    Leaving the block writes what is left, within a second. A kill loses at most the last `JournalPolicy.flush_interval`.
+
+    Args:
+        folder: Any number of processes may share it.
+        policy: Sizes and times.
+    """
+    journal = Journal(Path(folder), policy or JournalPolicy())
+    try:
+        async with open_background() as background:
+            background.start_soon(journal.write, name=f"journal {folder}")
+            background.start_soon(journal.tell_statistics, name=f"journal statistics {folder}")
+            yield journal
+    finally:
+        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            await journal.close()
