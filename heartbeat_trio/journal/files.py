@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .records import SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
 MODE, FOLDER_MODE = 0o600, 0o700
 
@@ -25,7 +25,7 @@ class JournalFile:
         make_head: Makes the lines that each file begins with.
     """
 
-    def __init__(self, folder: Path, writer: str, *, max_bytes: int, make_head: Callable[[], Sequence[bytes]]) -> None:
+    def __init__(self, folder: Path, writer: str, *, max_bytes: int, make_head: Callable[[], bytes]) -> None:
         self._folder = folder
         self._writer = writer
         self._max_bytes = max_bytes
@@ -35,15 +35,16 @@ class JournalFile:
         self._size = 0
         self._number = 0
 
-    def append(self, lines: Sequence[bytes], *, fsync: bool) -> None:
-        """Append lines, each with its line end. What raises is not written, but for a torn line that readers skip."""
+    def append(self, data: bytes, *, fsync: bool) -> None:
+        """Append whole lines. What raises is not written, but for a torn line that readers skip."""
         day = time.strftime("%Y-%m-%d", time.gmtime())
-        while lines:
-            if self._descriptor is None or day != self._day or self._size + len(lines[0]) > self._max_bytes:
-                self._begin(day)
-            fitting = self._fitting(lines)
-            self._write(b"".join(lines[:fitting]))
-            lines = lines[fitting:]
+        if self._has_room(len(data), day):
+            self._write(data)
+        else:
+            for chunk in self._chunks(data):
+                if not self._has_room(len(chunk), day):
+                    self._begin(day)
+                self._write(chunk)
         if fsync and self._descriptor is not None:
             os.fsync(self._descriptor)
 
@@ -53,14 +54,16 @@ class JournalFile:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
 
-    def _fitting(self, lines: Sequence[bytes]) -> int:
-        """How many of the lines still fit, at least one."""
-        size = self._size
-        for index, line in enumerate(lines):
-            size += len(line)
-            if size > self._max_bytes and index:
-                return index
-        return len(lines)
+    def _has_room(self, size: int, day: str) -> bool:
+        return self._descriptor is not None and day == self._day and self._size + size <= self._max_bytes
+
+    def _chunks(self, data: bytes) -> Iterator[bytes]:
+        """Whole lines, as many as any file takes with its head."""
+        step = self._max_bytes // 2
+        while data:
+            end = len(data) if len(data) <= step else data.rfind(b"\n", 0, step) + 1 or data.find(b"\n") + 1
+            yield data[:end]
+            data = data[end:]
 
     def _begin(self, day: str) -> None:
         self.close()
@@ -69,7 +72,7 @@ class JournalFile:
         path = self._folder / f"{day}.{self._writer}.{self._number:04}{SUFFIX}"
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, MODE)
         self._day, self._size = day, 0
-        self._write(b"".join(self._make_head()))
+        self._write(self._make_head())
 
     def _write(self, data: bytes) -> None:
         assert self._descriptor is not None  # noqa: S101 - its callers have opened it

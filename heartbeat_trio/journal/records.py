@@ -16,9 +16,9 @@ An array is a ping, since there are so many::
 
     ["p", session, connection, ping, t, sent_after, fate, rtt, exact, first_in, last_in, blame]
 
-with the fields of `PingRecord`; durations are in seconds with microseconds, trailing nulls are left out, and ``fate`` is
-one letter of `FATES`. A ping that was missed and then answered late has a second record. Readers skip what they do not
-know, and a torn last line.
+with the fields of `PingRecord`; ``t`` and all durations are whole microseconds here, trailing nulls are left out, and
+``fate`` is one letter of `FATES`. A ping that was missed and then answered late has a second record. Readers skip what they
+do not know, and a torn last line.
 """
 
 from __future__ import annotations
@@ -93,20 +93,21 @@ class PingEntry(msgspec.Struct, frozen=True):
 
 
 def ping_line(session: str, connection: int, record: PingRecord) -> list[Any]:
-    """A ping as its array."""
+    """A ping as its array. This is done for every ping of every connection."""
+    sent, rtt, first, last, blame = record.sent_after, record.rtt, record.first_in, record.last_in, record.blame
     line = [
         "p",
         session,
         connection,
         record.ping,
-        round(record.at, 6),
-        _micro(record.sent_after),
+        int(record.at * 1e6),
+        None if sent is None else int(sent * 1e6),
         FATES[record.fate],
-        _micro(record.rtt),
+        None if rtt is None else int(rtt * 1e6),
         record.is_exact,
-        _micro(record.first_in),
-        _micro(record.last_in),
-        None if record.blame is None else record.blame.value,
+        None if first is None else int(first * 1e6),
+        None if last is None else int(last * 1e6),
+        None if blame is None else blame.value,
     ]
     while line[-1] is None:
         line.pop()
@@ -131,13 +132,11 @@ def _ping(value: list[Any]) -> PingEntry | None:
         return None
     values = value[1:PING_FIELDS] + [None] * (PING_FIELDS - len(value))
     values[5] = NAMES.get(values[5], values[5])
+    for index in (3, 4, 6, 8, 9):
+        values[index] = None if values[index] is None else values[index] / 1e6
     return msgspec.convert(dict(zip(PingEntry.__struct_fields__, values, strict=True)), PingEntry)
 
 
 def _entry(value: dict[str, Any]) -> Entry:
     head = {name: value.pop(name) for name in ("event", "at", "t", "session", "endpoint") if name in value}
     return msgspec.convert(head | {"fields": value}, Entry)
-
-
-def _micro(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)

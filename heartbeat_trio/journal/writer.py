@@ -196,19 +196,16 @@ class Journal:
         """In the thread."""
         is_issue = any(name in ISSUES for name, _ in batch)
         fsync = self._policy.fsync == "always" or (self._policy.fsync == "issues" and is_issue)
-        self._file.append([self._encode(record) for record in batch], fsync=fsync)
+        lines = [ping_line(*content) if name is None else content for name, content in batch]
+        self._file.append(self._encoder.encode_lines(lines), fsync=fsync)
         kept = {content["session"] for name, content in batch if name == "session"}
         for session in list(self._sessions) if kept else ():
             session.is_kept = session.is_kept or session.name in kept
 
-    def _encode(self, record: Record) -> bytes:
-        name, content = record
-        return self._encoder.encode(ping_line(*content) if name is None else content) + b"\n"
-
-    def _make_head(self) -> list[bytes]:
+    def _make_head(self) -> bytes:
         """In the thread, for each new file: who writes, and the sessions that run."""
         head = [self._begun, *(session.begun for session in list(self._sessions) if session.is_kept)]
-        return [self._encoder.encode(fields) + b"\n" for fields in head]
+        return self._encoder.encode_lines(head)
 
     def _begin(self) -> Fields:
         versions = {"python": platform.python_version(), "trio": trio.__version__, "platform": platform.platform()}
