@@ -3,11 +3,13 @@
 A map of the package, from the bottom up; a module imports only what stands above it:
 
 - `exceptions`, `events`, `config`: what goes wrong, what happens, and what you may choose;
-- `sansio`: every decision, without I/O or clock: heartbeat, latency, quality, backoff, limits, subscriptions, arbitration;
+- `sansio`: every decision, without I/O or clock: heartbeat, detector, cause, latency, quality, gate, silence, backoff, ...;
 - `protocol`: bytes to messages and back: the line protocol, the operations over WebSocket, WebSocket frames;
 - `transports`: Trio streams that carry messages: TCP, TLS, WebSocket with two engines;
-- `connection`: one connection and its three tasks; `supervisor`: connect, run, lose, back off; `session`: what survives;
-- `server`: a quote server; `testing`: a virtual network and scripted peers; `observe` and `cli`: what people see.
+- `connection`: one connection and its three tasks, `pulse`: its pinger; `supervisor`: connect, run, lose, back off;
+- `session`: what survives, with `feed`, its quotes, and `gate`, which says whether they may be traded on;
+- `server`: a quote server; `journal`: what went wrong, on disk; `testing`: a virtual network and scripted peers;
+- `observe` and `cli`: what people see, and alerts.
 """
 
 from .config import (
@@ -23,7 +25,10 @@ from .config import (
 from .connection import Connection, open_connection
 from .events import (
     Alert,
+    AlertFailed,
     Attempt,
+    Cause,
+    ClockJumped,
     Closed,
     Connected,
     Connecting,
@@ -31,10 +36,13 @@ from .events import (
     EndedForGood,
     Event,
     EventsDropped,
+    Evidence,
     Gap,
+    GateChanged,
     HighLatency,
     Lost,
     Overrun,
+    PingRecord,
     PongLate,
     PongMissed,
     PongReceived,
@@ -44,8 +52,10 @@ from .events import (
     RetryScheduled,
     ServerError,
     SessionStatus,
+    Silence,
     StateChanged,
     Subscribed,
+    Suspected,
 )
 from .exceptions import (
     ConfigError,
@@ -63,6 +73,7 @@ from .exceptions import (
     SlowConsumer,
 )
 from .gate import Gate
+from .journal import Journal, JournalPolicy, open_journal, read_journal
 from .sansio.detector import DetectorSnapshot
 from .sansio.quality import Verdict
 from .server import QuoteServer, ReplaySource, SyntheticSource, serve_connection, serve_quotes
@@ -105,6 +116,8 @@ __all__ = [
     "HighLatency",
     "InboxPolicy",
     "InternalError",
+    "Journal",
+    "JournalPolicy",
     "LocalProtocolError",
     "Lost",
     "Overrun",
@@ -136,7 +149,9 @@ __all__ = [
     "Verdict",
     "client_context",
     "open_connection",
+    "open_journal",
     "open_session",
+    "read_journal",
     "run_session",
     "serve_connection",
     "serve_quotes",

@@ -73,8 +73,10 @@ class Feed:
             while True:
                 with trio.CancelScope(deadline=self._silence.next_deadline()) as self._timer:
                     await trio.sleep_forever()
-                for event in self._silence.handle_timer(trio.current_time()):
+                events = self._silence.handle_timer(trio.current_time())
+                for event in events:  # all of them before any step: a step may end the connection
                     self._on_event(event)
+                for event in events:
                     self._act_on(event, connection)
         finally:
             self._connection = None
@@ -101,8 +103,9 @@ class Feed:
                     self._receive_error(message, now)
                 case _:
                     pass
+        symbols.intersection_update(self._book.wanted)  # what was unsubscribed may still be on its way
         if symbols:
-            for event in self._silence.receive(symbols.intersection(self._book.wanted), now):
+            for event in self._silence.receive(symbols, now):
                 self._on_event(event)
         return fresh
 
@@ -130,6 +133,7 @@ class Feed:
             for symbol in self._book.wanted:
                 if symbol in error.message.split():
                     self._book.receive_rejection(symbol, now)
+                    self._silence.forget(symbol)
         self._on_event(ServerError(at=now, code=error.code, message=error.message))
 
     def _send_wanted(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 import trio
@@ -110,7 +111,8 @@ class Gate:
 
     def resolve(self, symbol: str) -> None:
         """Nothing of a symbol is missing any more."""
-        self._keeper.resolve(symbol)
+        if self._keeper.resolve(symbol):
+            self.update(trio.current_time())
 
     def _next_look(self) -> float:
         """When the dwell is over, or when the newest data will be too old."""
@@ -118,7 +120,7 @@ class Gate:
         if data_at is None or "stale_data" in self.codes:
             return self._keeper.next_deadline()
         now, ages = trio.current_time(), (limit * (1 - self._policy.hysteresis), limit)
-        stale_at = min((data_at + age for age in ages if data_at + age > now), default=now + limit)
+        stale_at = min((at for age in ages if (at := _when_old(data_at, age)) > now), default=now + limit)
         return min(self._keeper.next_deadline(), stale_at)
 
     def _tell(self, events: list[Event]) -> None:
@@ -134,3 +136,9 @@ class Gate:
     def _closed(self) -> GateClosed:
         reasons = self.reasons or ("it closed for a moment",)
         return GateClosed(f"the trading gate is closed: {'; '.join(reasons)}", reasons=reasons, codes=self.codes)
+
+
+def _when_old(since: float, age: float) -> float:
+    """The first instant at which `now - since >= age` holds, in spite of rounding: a look too early would be the last."""
+    at = since + age
+    return at if at - since >= age else nextafter(at, inf)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import heartbeat_trio
+
 PACKAGE = Path(__file__).parent.parent / "heartbeat_trio"
 
 LAYERS = [
@@ -120,3 +122,8 @@ def test_house_rules(path: Path) -> None:
 def test_every_module_has_a_place() -> None:
     """A new module or folder is put into the list of layers, or this fails."""
     assert {layer_of(path) for path in MODULES} <= set(LAYERS)
+
+
+def test_every_public_name_is_there() -> None:
+    """What `__all__` promises can be imported."""
+    assert [] == [name for name in heartbeat_trio.__all__ if not hasattr(heartbeat_trio, name)]

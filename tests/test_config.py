@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heartbeat_trio.config import BackoffPolicy, Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy, ServerPolicy
+from heartbeat_trio.config import (
+    BackoffPolicy,
+    Endpoint,
+    GatePolicy,
+    HeartbeatPolicy,
+    InboxPolicy,
+    RestartPolicy,
+    ServerPolicy,
+    SilencePolicy,
+)
 from heartbeat_trio.exceptions import ConfigError
 
 
@@ -37,6 +47,18 @@ from heartbeat_trio.exceptions import ConfigError
         (ServerPolicy, "max_clients", 0),
         (ServerPolicy, "retry_after", 301),
         (ServerPolicy, "control_limit", 10),
+        (SilencePolicy, "factor", 0.9),
+        (SilencePolicy, "minimum", 0),
+        (SilencePolicy, "maximum", 0.5),
+        (SilencePolicy, "unconfirmed_after", 0),
+        (SilencePolicy, "unconfirmed_after", math.inf),
+        (SilencePolicy, "last_step", "restart"),
+        (GatePolicy, "open_after", -0.1),
+        (GatePolicy, "close_after", "never"),
+        (GatePolicy, "hysteresis", 0.95),
+        (GatePolicy, "hysteresis", -0.1),
+        (GatePolicy, "max_data_age", 0),
+        (GatePolicy, "max_data_age", math.nan),
     ],
 )
 def test_impossible_policy_names_field_and_value(policy: type[Any], field: str, value: object) -> None:
@@ -46,6 +68,20 @@ def test_impossible_policy_names_field_and_value(policy: type[Any], field: str, 
 
     assert f"{policy.__name__}.{field} = {value!r}" in str(caught.value)
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        SilencePolicy(factor=1, minimum=2.0, maximum=2.0, last_step="none"),
+        GatePolicy(open_after=0, close_after=0, hysteresis=0.9, max_data_age=0.001),
+        GatePolicy(hysteresis=0),
+    ],
+)
+def test_the_limits_themselves_are_possible(policy: SilencePolicy | GatePolicy) -> None:
+    """At least and at most include the limit, and equal policies are one: a gate is asked for by its policy."""
+    assert policy == replace(policy)
+    assert len({policy, replace(policy)}) == 1
 
 
 def test_bound_of_the_defaults() -> None:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,7 +209,8 @@ class Journal:
         return self._encoder.encode_lines(head)
 
     def _begin(self) -> Fields:
-        versions = {"python": platform.python_version(), "trio": trio.__version__, "platform": platform.platform()}
+        versions = {name: _version(name) for name in ("heartbeat-trio", "trio")}
+        versions |= {"python": platform.python_version(), "platform": platform.platform()}
         fields: Fields = {"schema": SCHEMA, "writer": self._writer, "versions": versions}
         return self.entry("journal", trio.current_time(), None, None, fields)
 
@@ -224,6 +226,13 @@ class Journal:
                 reason,
                 RETRY,
             )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"
 
 
 @asynccontextmanager

@@ -47,9 +47,9 @@ class GateKeeper:
         self._good_since = None
         return self._close(now, (text,), ("gap",))
 
-    def resolve(self, symbol: str) -> None:
-        """A symbol is whole again, or wanted no more."""
-        self._gaps.pop(symbol, None)
+    def resolve(self, symbol: str) -> bool:
+        """A symbol is whole again, or wanted no more; False if nothing of it was missing."""
+        return self._gaps.pop(symbol, None) is not None
 
     def update(self, now: float, verdict: Verdict, strict: Verdict) -> list[Event]:
         """Look again.
@@ -68,7 +68,7 @@ class GateKeeper:
             self._bad_since = None
             return []
         self._bad_since = now if self._bad_since is None else self._bad_since
-        if now - self._bad_since < self._policy.close_after and not AT_ONCE.intersection(verdict.codes):
+        if now < self._bad_since + self._policy.close_after and not AT_ONCE.intersection(verdict.codes):
             return []
         return self._close(now, verdict.reasons, verdict.codes)
 
@@ -77,7 +77,7 @@ class GateKeeper:
             self._good_since, self.reasons, self.codes = None, strict.reasons, strict.codes
             return []
         self._good_since = now if self._good_since is None else self._good_since
-        if now - self._good_since < self._policy.open_after:
+        if now < self._good_since + self._policy.open_after:  # as `next_deadline` rounds it
             self.reasons = (f"suitable for less than {self._policy.open_after:g} s",)
             self.codes = ("dwell",)
             return []

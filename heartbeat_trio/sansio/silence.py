@@ -131,17 +131,22 @@ class SilenceWatch:
 
     def acknowledged(self, symbol: str, now: float) -> None:
         """The peer agreed to a subscription: data is expected from now on."""
+        if not self._steps:
+            return
         feed = self._feed(symbol, now)
         if not feed.has_data:
             feed.last_at = now
             self._next = min(self._next, self._deadline(symbol, feed, now))
 
     def forget(self, symbol: str) -> None:
-        """It is wanted no more."""
-        self._feeds.pop(symbol, None)
+        """It is wanted no more. What gap is normal for the rest of the connection has to be learned again."""
+        if self._feeds.pop(symbol, None) is not None:
+            self._feeds.pop(None, None)
 
     def receive(self, symbols: Iterable[str], now: float) -> list[Event]:
         """Data of these symbols came in one read."""
+        if not self._steps:
+            return []
         events: list[Event] = []
         for symbol in (None, *symbols):
             feed = self._feed(symbol, now)
@@ -183,17 +188,19 @@ class SilenceWatch:
         """Seconds of silence that call for the next step; None: nothing is known that could be missed."""
         if symbol is not None and not feed.has_data:
             return self._policy.unconfirmed_after
-        return feed.stepped_after if feed.step >= 0 else feed.model.threshold(now)
+        if feed.step >= 0:
+            return feed.stepped_after
+        return feed.model.threshold(now) if feed.has_data else None
 
     def _deadline(self, symbol: str | None, feed: _Feed, now: float) -> float:
         limit = self._limit(symbol, feed, now)
         if limit is None or feed.step >= len(self._steps):
             return inf
-        return (feed.last_at if feed.step < 0 else feed.step_at) + limit
+        return max(feed.last_at, feed.step_at) + limit
 
     def _escalate(self, symbol: str | None, feed: _Feed, now: float) -> list[Event]:
-        if feed.step < 0 and self._is_one_of_many(symbol, feed):
-            feed.last_at = now  # look again after the same time
+        if symbol is not None and self._is_one_of_many(feed, now):
+            feed.step_at = now  # look again after the same time
             return []
         events: list[Event] = []
         if feed.step < 0:
@@ -205,10 +212,13 @@ class SilenceWatch:
             events.append(self._event(symbol, feed, now, None))
         return events
 
-    def _is_one_of_many(self, symbol: str | None, feed: _Feed) -> bool:
-        """Whether the whole connection is silent since: then that is what is judged, and not each symbol."""
+    def _is_one_of_many(self, feed: _Feed, now: float) -> bool:
+        """Whether the whole connection is silent: then that is what is judged, and not each symbol."""
         whole = self._feeds.get(None)
-        return symbol is not None and feed.has_data and whole is not None and whole.last_at <= feed.last_at
+        if whole is None or (whole.step < 0 and whole.model.threshold(now) is None):
+            return False
+        # The last quotes before a silence are not of one instant: only others that went on for a while tell it apart.
+        return whole.step >= 0 or (feed.has_data and whole.last_at - feed.last_at < (now - feed.last_at) / 2)
 
     def _outcome(self, symbol: str | None, feed: _Feed, now: float, outcome: SilenceOutcome) -> Silence:
         return self._event(symbol, feed, now, outcome)
