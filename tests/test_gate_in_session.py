@@ -115,11 +115,11 @@ async def test_opens_when_it_was_suitable_for_its_dwell(autojump_clock: MockCloc
 
         assert [trio.current_time()] == near(suitable_at + 5)
         assert "<Gate open>" == repr(gate)
-        assert ((), ()) == (gate.reasons, gate.codes)
+        assert [] == list(gate.reasons)
         assert [True] == [event.is_open for event in await feed.changes()]
 
 
-async def test_one_gate_for_each_policy(feed: Feed) -> None:
+async def test_one_gate_for_each_policy(autojump_clock: MockClock, feed: Feed) -> None:
     """A new one is closed, and has a dwell of its own."""
     assert feed.gate is feed.session.gate()
     assert feed.gate is feed.session.gate(GatePolicy())
@@ -132,7 +132,7 @@ async def test_one_gate_for_each_policy(feed: Feed) -> None:
     assert [trio.current_time()] == near(start + 2)
 
 
-async def test_closes_exactly_when_data_is_stale(feed: Feed) -> None:
+async def test_closes_exactly_when_data_is_stale(autojump_clock: MockClock, feed: Feed) -> None:
     """10 s after the last quote; and opens 5 s after the next one."""
     last = await feed.stop()
     await trio.sleep(20)
@@ -175,7 +175,7 @@ async def test_staleness_does_not_need_pings(autojump_clock: MockClock) -> None:
         assert [quoted + 0.1, quoted + 10] == pytest.approx(closed, abs=1e-6)
 
 
-async def test_a_gap_closes_it_until_the_next_quote_and_the_dwell(feed: Feed) -> None:
+async def test_a_gap_closes_it_until_the_next_quote_and_the_dwell(autojump_clock: MockClock, feed: Feed) -> None:
     """The quote that shows the gap is the symbol's next one: 5 s from there, to the instant."""
     await feed.stop()
     await feed.quote(seq=100_000)
@@ -192,7 +192,7 @@ async def test_a_gap_closes_it_until_the_next_quote_and_the_dwell(feed: Feed) ->
     assert (("gap",), ("a gap in A",)) == (changes[1].codes, changes[1].reasons)
 
 
-async def test_an_unsubscribed_symbol_has_no_gap(feed: Feed) -> None:
+async def test_an_unsubscribed_symbol_has_no_gap(autojump_clock: MockClock, feed: Feed) -> None:
     """What is not wanted cannot keep it closed."""
     feed.gate.gap("B", "a gap in B", trio.current_time())
     await trio.sleep(20)
@@ -204,7 +204,7 @@ async def test_an_unsubscribed_symbol_has_no_gap(feed: Feed) -> None:
     assert [trio.current_time()] == near(start + 5)
 
 
-async def test_a_loss_closes_it_at_once(feed: Feed) -> None:
+async def test_a_loss_closes_it_at_once(autojump_clock: MockClock, feed: Feed) -> None:
     """Whatever relied on it is cancelled; it opens again once the new connection is warm."""
     start = trio.current_time()
     with pytest.raises(GateClosed) as caught:
@@ -242,17 +242,20 @@ async def test_close_after_outlives_a_short_break(autojump_clock: MockClock) -> 
     assert [opened, last + 12] == near(*(event.at for event in changes))
 
 
-async def test_it_follows_the_pongs(feed: Feed) -> None:
+async def test_it_follows_the_pongs(autojump_clock: MockClock, feed: Feed) -> None:
     """A missed pong closes it; one in a hundred is too many, and it stays closed for as long as they are remembered."""
+    start = trio.current_time()
     feed.peer.answer_pings = False
     await trio.sleep(1)
     assert not feed.gate.is_open
     assert "missed_pongs" in feed.gate.codes
     feed.peer.answer_pings = True
     await trio.sleep(20)
-    assert ("success_rate",) == tuple(code for code in feed.gate.codes if code != "p99")
+    assert "success_rate" in feed.gate.codes
+    assert "missed_pongs" not in feed.gate.codes
     await feed.gate.wait_open()
-    assert [True, False, True] == [event.is_open for event in await feed.changes()]
+
+    assert 100 * 0.5 <= trio.current_time() - start <= 110 * 0.5 + 5
 
 
 async def test_the_end_of_the_session_closes_it(autojump_clock: MockClock) -> None:
@@ -299,12 +302,7 @@ class Switch:
         return len(self.gate._users)  # nothing public tells whether they are forgotten
 
 
-@pytest.fixture
-def switch(autojump_clock: MockClock) -> None:
-    """Only the clock: a switch is made within a task."""
-
-
-async def test_closing_cancels_the_body(switch: None, nursery: trio.Nursery) -> None:
+async def test_closing_cancels_the_body(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     """At its next checkpoint, with the reasons."""
     switched = Switch()
     nursery.start_soon(switched.close_in, 1.0)
@@ -318,7 +316,7 @@ async def test_closing_cancels_the_body(switch: None, nursery: trio.Nursery) -> 
     assert switched.users == 0
 
 
-async def test_the_body_s_own_exception_passes(switch: None) -> None:
+async def test_the_body_s_own_exception_passes(autojump_clock: MockClock) -> None:
     """Also when it is raised because of the cancellation, and when the gate closed before."""
     switched = Switch()
     with pytest.raises(KeyError, match="own"):
@@ -334,7 +332,7 @@ async def test_the_body_s_own_exception_passes(switch: None) -> None:
     assert switched.users == 0
 
 
-async def test_an_error_and_the_cancellation_in_one_group(switch: None) -> None:
+async def test_an_error_and_the_cancellation_in_one_group(autojump_clock: MockClock) -> None:
     """The body's error wins: it is not hidden."""
     switched = Switch()
 
@@ -354,7 +352,7 @@ async def test_an_error_and_the_cancellation_in_one_group(switch: None) -> None:
     assert [KeyError] == [type(error) for error in caught.value.exceptions]
 
 
-async def test_an_outer_cancellation_passes_unchanged(switch: None) -> None:
+async def test_an_outer_cancellation_passes_unchanged(autojump_clock: MockClock) -> None:
     """Alone, and at the same instant as the gate's closing."""
     for closes in (False, True):
         switched = Switch()
@@ -369,7 +367,7 @@ async def test_an_outer_cancellation_passes_unchanged(switch: None) -> None:
         assert switched.users == 0
 
 
-async def test_a_body_that_ends_at_the_same_instant(switch: None) -> None:
+async def test_a_body_that_ends_at_the_same_instant(autojump_clock: MockClock) -> None:
     """It was done: nothing was cancelled, and nothing is raised."""
     switched = Switch()
     async with switched.gate.require():
@@ -380,7 +378,7 @@ async def test_a_body_that_ends_at_the_same_instant(switch: None) -> None:
     assert switched.users == 0
 
 
-async def test_closing_waits_for_a_shielded_section(switch: None, nursery: trio.Nursery) -> None:
+async def test_closing_waits_for_a_shielded_section(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     """And is told even if the gate is open again by then."""
     switched = Switch()
     nursery.start_soon(switched.close_in, 1.0)
@@ -398,12 +396,13 @@ async def test_closing_waits_for_a_shielded_section(switch: None, nursery: trio.
     assert ("it closed for a moment",) == caught.value.reasons
 
 
-async def test_many_users_at_once_and_nested(switch: None) -> None:
+async def test_many_users_at_once_and_nested(autojump_clock: MockClock) -> None:
     """Each gets its own `GateClosed`; of nested ones the outer is told once; nobody is kept in memory."""
     switched = Switch()
     told: list[str] = []
 
     async def use(name: str) -> None:
+        await trio.lowlevel.checkpoint()
         try:
             async with switched.gate.require(), switched.gate.require():
                 await trio.sleep_forever()
@@ -422,7 +421,7 @@ async def test_many_users_at_once_and_nested(switch: None) -> None:
     assert [True, False] == [event.is_open for event in switched.events]
 
 
-async def test_a_thousand_uses_leave_nothing_behind(switch: None) -> None:
+async def test_a_thousand_uses_leave_nothing_behind(autojump_clock: MockClock) -> None:
     """Ended, failed, or cancelled."""
     switched = Switch()
     for index in range(999):
@@ -440,7 +439,7 @@ async def test_a_thousand_uses_leave_nothing_behind(switch: None) -> None:
     assert switched.users == 0
 
 
-async def test_wait_open_does_not_believe_a_moment(switch: None, nursery: trio.Nursery) -> None:
+async def test_wait_open_does_not_believe_a_moment(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     """Open and closed again before the waiter could run: it goes on waiting."""
     switched = Switch()
     switched.set(False)

@@ -48,6 +48,9 @@ PUNCTUAL = 0.005
 NOTICEABLE = 0.05
 """Seconds from the kernel's receipt of a pong to ours from which on the delay is blamed on our own loop."""
 
+SPREAD, SPREAD_PART = 1.0, 0.2
+"""Seconds, and part of an interval, over which connections spread their pings again after a stall of our own."""
+
 PROBE_PERIOD = 60.0
 """Seconds in which `HeartbeatPolicy.max_probes` may be sent."""
 
@@ -74,7 +77,8 @@ class Heartbeat:
     """Decides when to ping, what became of each ping, and when the peer is dead.
 
     The first ping is due at once, the second U(0.5, 1) intervals later (so that connections opened together do not beat
-    in step), then one every interval on an absolute schedule. A tick that passed while we slept is skipped.
+    in step), then one every interval on an absolute schedule. A tick that passed while we slept is skipped, and a long sleep
+    moves the schedule.
 
     A miss counts towards the end only if its ping was due after the last sign of life, so that a silent peer is called
     dead between ``(max_missed_pongs - 1) * ping_interval + pong_timeout`` and `HeartbeatPolicy.bound` seconds after the
@@ -253,10 +257,12 @@ class Heartbeat:
         interval = self._policy.ping_interval
         late = now - self._next_tick
         tick = self._next_tick if late <= PUNCTUAL else now
-        # A long delay of ours moves the whole schedule: pings in quick succession would count one silence twice.
-        base = now if late > interval / 4 else self._next_tick
-        self._next_tick = base + interval * (self._rng.uniform(0.5, 1) if self._is_first else 1)
+        self._next_tick += interval * (self._rng.uniform(0.5, 1) if self._is_first else 1)
         self._is_first = False
+        if late > interval / 4:
+            # A long delay of ours moves the whole schedule: pings in quick succession would count one silence twice. It
+            # spreads it too, since it hit every connection of the program, and they would beat in step from now on.
+            self._next_tick = now + interval + self._rng.uniform(0, min(SPREAD, SPREAD_PART * interval))
         return tick
 
     # -- judging -------------------------------------------------------------------------------------------------------

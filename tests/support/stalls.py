@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from ssl import SSLContext
+from statistics import median
 from typing import NamedTuple
 
 import trio
@@ -19,8 +20,9 @@ import trustme
 
 from heartbeat_trio.config import HeartbeatPolicy
 from heartbeat_trio.connection import Connection, open_connection
-from heartbeat_trio.events import Event, PongMissed, PongReceived, PongVoided
+from heartbeat_trio.events import Cause, Event, PongMissed, PongReceived, PongVoided
 from heartbeat_trio.exceptions import ConnectionLost
+from heartbeat_trio.sansio.heartbeat import NOTICEABLE
 from heartbeat_trio.transports.tls import client_context
 
 PEER = Path(__file__).parent / "delayed_peer.py"
@@ -71,6 +73,18 @@ class Outcome(NamedTuple):
     voided: int
     answered: int
     found_dead_after: float
+    delayed: int
+    """Pings whose pong waited for us in our kernel."""
+    excused: int
+    """Of those, the ones that were voided or answered with the blame on our own stall."""
+    wire_before: list[float]
+    wire_after: list[float]
+    """Round trips on the wire, exact ones only, in seconds: before the stall, and of pongs that came in it or after it."""
+
+    @property
+    def wire_moved(self) -> float:
+        """By how much the median moved, in seconds."""
+        return abs(median(self.wire_after) - median(self.wire_before))
 
 
 async def survive(
@@ -82,19 +96,27 @@ async def survive(
     subscribe: bool,
     kill: bool = False,
     after: float = 1.0,
+    policy: HeartbeatPolicy = POLICY,
 ) -> Outcome:
     """Open connections of each kind, stop our own loop for `stall` seconds, and look at what was blamed on the peer."""
     counts: Counter[str] = Counter()
+    wire: list[list[float]] = [[], []]
     lost_at: list[float] = []
     live: list[Connection] = []
+    has_stalled = False
 
     def note(event: Event) -> None:
         counts[type(event).__name__] += 1
+        if isinstance(event, PongReceived) and event.rtt is not None and event.is_exact:
+            wire[has_stalled].append(event.rtt)
+        if isinstance(event, PongVoided) or (isinstance(event, PongReceived) and (event.local or 0.0) > NOTICEABLE):
+            counts["delayed"] += 1
+            counts["excused"] += event.blame is Cause.LOCAL_STALL
 
     async def one(kind: str) -> None:
         try:
             async with open_connection(
-                peer.url(kind), heartbeat=POLICY, ssl_context=peer.context, on_event=note
+                peer.url(kind), heartbeat=policy, ssl_context=peer.context, on_event=note
             ) as connection:
                 if subscribe:
                     await connection.subscribe("A")
@@ -117,6 +139,7 @@ async def survive(
         if kill:
             peer.process.send_signal(signal.SIGSTOP)
         begin = trio.current_time()
+        has_stalled = True
         time.sleep(stall)  # noqa: ASYNC251 - the stall of our own loop is what this is about
         await trio.sleep(after)
         nursery.cancel_scope.cancel()
@@ -126,4 +149,7 @@ async def survive(
         counts[PongVoided.__name__],
         counts[PongReceived.__name__],
         max(lost_at, default=begin) - begin,
+        counts["delayed"],
+        counts["excused"],
+        *wire,
     )
