@@ -16,7 +16,7 @@ import trio
 
 from ._background import open_background
 from .config import Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy
-from .events import ConnectionState, Event, Overrun, QualitySnapshot
+from .events import ConnectionState, Event, Overrun, QualitySnapshot, Quote
 from .exceptions import ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox
 from .protocol.messages import Message, Ping, Pong, Resume, Subscribe, Unsubscribe
@@ -194,7 +194,8 @@ class Connection:
             self._pulse.receive(now)
         self._pulse.note_batch(now)
         if data:
-            self._quality.record_data(now)
+            if any(type(message) is Quote for message in data):  # an acknowledgement proves nothing about the feed
+                self._quality.record_data(now)
             self._on_messages(data)
             if self._inbox.unreported:
                 self._overran.set()

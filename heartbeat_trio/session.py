@@ -21,8 +21,10 @@ from .events import (
     Event,
     Gap,
     Lost,
+    PongLate,
     PongMissed,
     PongReceived,
+    PongVoided,
     QualitySnapshot,
     Quote,
     RetryScheduled,
@@ -149,6 +151,7 @@ class Session:
         if not SYMBOL.fullmatch(symbol):
             raise LocalProtocolError(f"symbol {symbol!r} must be 1 to 64 of A-Z a-z 0-9 . _ - /")
         self._feed.want(symbol)
+        self._update_gates()
 
     async def unsubscribe(self, symbol: str) -> None:
         """Want no more of a symbol's quotes; what is on its way may still come."""
@@ -231,6 +234,7 @@ class Session:
 
     def end(self) -> None:
         """The last word."""
+        self._background = None
         self.status = SessionStatus.DISCONNECTED
         self.receive_event(Closed(at=trio.current_time()))
         self._inbox.close()
@@ -287,17 +291,16 @@ class Session:
                 self.status = SessionStatus.RECONNECTING
             case EndedForGood():
                 self.status = SessionStatus.DISCONNECTED
-            case PongReceived():
+            case PongReceived() | PongLate():
                 self._feed.receive_pong()
-                self._update_gates()
-            case PongMissed() | StateChanged():
-                self._update_gates()
-            case Gap():
-                for gate in self._gates.values():
-                    gate.gap(event.symbol, f"a gap in {event.symbol}", event.at)
             case _:
                 pass
         self.announce(event)
+        if isinstance(event, Gap):
+            for gate in self._gates.values():
+                gate.gap(event.symbol, f"a gap in {event.symbol}", event.at)
+        elif isinstance(event, PongReceived | PongLate | PongMissed | PongVoided | StateChanged):
+            self._update_gates()
 
     def receive_messages(self, messages: list[Message]) -> None:
         """Sort one read's messages: quotes to the inbox, everything else into decisions."""

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ..events import Event, Silence
-from .windows import Histogram, value_of
+from .windows import bucket_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +41,9 @@ class GapModel:
 
     def __init__(self, policy: SilencePolicy) -> None:
         self._policy = policy
-        self._cells: deque[tuple[float, Histogram]] = deque()
+        self._cells: deque[tuple[float, Counter[int]]] = deque()
+        self._gaps: Counter[int] = Counter()
+        """The sum of the cells: a session may have a thousand of these models, which all want to know."""
         self._last: float | None = None
         self._threshold: float | None = None
         self._worked_out_at = -inf
@@ -52,8 +54,10 @@ class GapModel:
         if last is None or now <= last:
             return
         if not self._cells or now - self._cells[-1][0] >= CELL:
-            self._cells.append((now, Histogram()))
-        self._cells[-1][1].add(now - last)
+            self._cells.append((now, Counter()))
+        bucket = bucket_of(now - last)
+        self._cells[-1][1][bucket] += 1
+        self._gaps[bucket] += 1
 
     def pause(self) -> None:
         """The next gap is no gap: there was no connection."""
@@ -68,11 +72,8 @@ class GapModel:
 
     def _work_out(self, now: float) -> float | None:
         while self._cells and now - self._cells[0][0] > MEMORY:
-            self._cells.popleft()
-        gaps: Counter[int] = Counter()
-        for _, histogram in self._cells:
-            gaps += histogram.buckets
-        total = gaps.total()
+            self._gaps -= self._cells.popleft()[1]
+        gaps, total = self._gaps, self._gaps.total()
         # The rate while messages came: the silence that is judged must not count against it.
         if total < ENOUGH or total < RATE * sum(value_of(bucket) * count for bucket, count in gaps.items()):
             return None
