@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
-from ..events import Cause
+from ..events import Cause, Evidence
 from ..exceptions import ConfigError, LossCause
 from ..journal import read_journal
 from ..journal.records import ISSUES, SCHEMA
 from ..observe import jsonlines
 from ..observe.text import printable
-from ..sansio.cause import SENTENCES
+from ..sansio.cause import explain
+from .common import warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,17 +55,25 @@ def show_journal(
         totals[_kind(entry)] += 1
         print(_json(entry) if output == "json" else _line(entry))
     if output == "text":
-        _print_totals(reader, totals)
+        _print_totals(totals)
+    for note in _notes(reader):
+        warn(note)
     return 0
 
 
-def _print_totals(reader: JournalReader, totals: Counter[str]) -> None:
-    listed = ", ".join(f"{count} {kind}" for kind, count in totals.most_common())
+def _print_totals(totals: Counter[str]) -> None:
+    listed = ", ".join(f"{count} {printable(kind)}" for kind, count in totals.most_common())
     print(f"{totals.total()} issues: {listed}" if totals else "nothing went wrong")
+
+
+def _notes(reader: JournalReader) -> list[str]:
+    """What may be missing."""
+    notes = []
     if reader.torn:
-        print(f"{reader.torn} torn lines skipped: the last words of programs that were killed")
+        notes.append(f"{reader.torn} torn lines skipped: the last words of programs that were killed, or are writing still")
     if reader.newest_schema > SCHEMA:
-        print(f"some of it was written by a newer version (schema {reader.newest_schema}): update to see everything")
+        notes.append(f"a newer version wrote some of it (schema {reader.newest_schema}): update to see everything")
+    return notes
 
 
 def _kind(entry: Entry) -> str:
@@ -72,7 +82,9 @@ def _kind(entry: Entry) -> str:
 
 def _json(entry: Entry) -> str:
     head = {"event": entry.event, "at": entry.at, "t": entry.t, "session": entry.session, "endpoint": entry.endpoint}
-    return jsonlines.to_line({**head, **entry.fields})
+    line = jsonlines.to_line({**head, **entry.fields})
+    # JSON itself escapes only some of what a terminal obeys.
+    return line if line.isprintable() else "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)
 
 
 def _line(entry: Entry) -> str:
@@ -82,10 +94,21 @@ def _line(entry: Entry) -> str:
         for name, value in entry.fields.items()
         if name not in HIDDEN and value not in (None, [], "")
     )
-    sentence = SENTENCES[Cause(entry.blame)] if entry.blame in Cause.__members__ else ""
+    sentence = _sentence(entry)
     # A loss tells its cause in words already.
     why = "" if not sentence else f" [{entry.blame}]" if sentence in told else f" [{entry.blame}: {sentence}]"
     return printable(f"{entry.at[:19]}Z {entry.endpoint or '-'}  {entry.event}: {told}{why}")
+
+
+def _sentence(entry: Entry) -> str:
+    """The cause in words, as far as its evidence goes; empty where there is none, or a newer version's."""
+    if entry.blame not in Cause.__members__:
+        return ""
+    try:
+        evidence = msgspec.convert(entry.fields.get("evidence"), Evidence | None)
+    except msgspec.ValidationError:
+        evidence = None
+    return explain(Cause(entry.blame), evidence)
 
 
 def _cause(text: str) -> str:
@@ -98,13 +121,13 @@ def _cause(text: str) -> str:
 
 def _since(text: str) -> str:
     """A time in UTC as the records have it."""
-    ago = AGO.fullmatch(text)
-    if ago is not None:
-        when = datetime.now(UTC) - timedelta(seconds=int(ago[1]) * UNITS[ago[2]])
-        return jsonlines.timestamp(when.timestamp())
     try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
+        ago = AGO.fullmatch(text)
+        if ago is not None:
+            when = datetime.now(UTC) - timedelta(seconds=int(ago[1]) * UNITS[ago[2]])
+        else:
+            when = datetime.fromisoformat(text)
+        return jsonlines.timestamp(when.replace(tzinfo=when.tzinfo or UTC).timestamp())
+    except (ValueError, OverflowError):
         example = "2026-11-24, 2026-11-24T10:00 (UTC), or 30m, 2h, 7d ago"
         raise ConfigError(f"--since {printable(text)!r} must be a time such as {example}") from None
-    return jsonlines.timestamp(when.replace(tzinfo=when.tzinfo or UTC).timestamp())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,20 @@ class JournalFile:
         self._day = ""
         self._size = 0
         self._number = 0
+        self.lines = 0
+        """Whole lines that the disk took, the heads apart."""
 
     def append(self, data: bytes, *, fsync: bool) -> None:
-        """Append whole lines. What raises is not written, but for a torn line that readers skip."""
+        """Append whole lines.
+
+        Args:
+            data: The lines.
+            fsync: Whether the disk is to keep them at once.
+
+        Raises:
+            OSError: Not everything was written; `lines` tells how much. A torn line may be left, which readers skip.
+        """
+        self._leave_if_removed()
         day = time.strftime("%Y-%m-%d", time.gmtime())
         if self._has_room(len(data), day):
             self._write(data)
@@ -57,33 +69,52 @@ class JournalFile:
     def _has_room(self, size: int, day: str) -> bool:
         return self._descriptor is not None and day == self._day and self._size + size <= self._max_bytes
 
+    def _leave_if_removed(self) -> None:
+        """A file that somebody removed would take all that comes, and nobody would ever see it."""
+        if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+            self.close()
+
     def _chunks(self, data: bytes) -> Iterator[bytes]:
         """Whole lines, as many as any file takes with its head."""
-        step = self._max_bytes // 2
-        while data:
-            end = len(data) if len(data) <= step else data.rfind(b"\n", 0, step) + 1 or data.find(b"\n") + 1
-            yield data[:end]
-            data = data[end:]
+        step, start = self._max_bytes // 2, 0
+        while start < len(data):
+            whole = data.rfind(b"\n", start, start + step) + 1 or data.find(b"\n", start) + 1
+            end = len(data) if len(data) - start <= step else whole
+            yield data[start:end]
+            start = end
 
     def _begin(self, day: str) -> None:
         self.close()
-        self._number = 1 if day != self._day else self._number + 1
+        self._day, self._number = day, 1 if day != self._day else self._number + 1
         self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         path = self._folder / f"{day}.{self._writer}.{self._number:04}{SUFFIX}"
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, MODE)
-        self._day, self._size = day, 0
-        self._write(self._make_head())
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, MODE)
+        lines = self.lines
+        try:
+            self._size = self._write_all(self._make_head())
+        except OSError:
+            self.lines = lines
+            with suppress(OSError):
+                path.unlink()  # a full disk is tried again and again: leave no stump each time
+            raise
 
     def _write(self, data: bytes) -> None:
+        self._size += self._write_all(data)
+        self.lines += data.count(b"\n")
+
+    def _write_all(self, data: bytes) -> int:
+        """Write, and return the size."""
         assert self._descriptor is not None  # noqa: S101 - its callers have opened it
+        done = 0
         try:
-            done = os.write(self._descriptor, data)
-            if done < len(data):  # a full disk takes a part, and says why only when asked for the rest
-                os.write(self._descriptor, data[done:])
+            while done < len(data):  # a full disk takes a part, and says why only when asked for the rest
+                done += os.write(self._descriptor, data[done:] if done else data)
         except OSError:
-            self.close()  # a line may be torn: what comes next begins a file of its own
+            self.lines += data.count(b"\n", 0, done)
+            with suppress(OSError):
+                self.close()  # a line may be torn: what comes next begins a file of its own
             raise
-        self._size += len(data)
+        return done
 
 
 def journal_files(folder: Path) -> list[Path]:

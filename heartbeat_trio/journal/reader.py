@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import heapq
+import zlib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from ..exceptions import ConfigError
+from ..observe.text import printable
 from .files import journal_files
 from .records import SCHEMA, Entry, PingEntry, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    Queue = list[tuple[str, int, Entry, Iterator[Entry]]]
 
 
 class JournalReader:
@@ -26,7 +31,9 @@ class JournalReader:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise ConfigError(f"journal {str(folder)!r}: there is no such folder; watch --journal FOLDER writes one")
+            raise ConfigError(
+                f"journal {printable(str(folder))!r}: there is no such folder; watch --journal FOLDER writes one"
+            )
         self.folder = folder
         self.torn = 0
         self.unknown = 0
@@ -34,7 +41,11 @@ class JournalReader:
 
     def files(self) -> list[Path]:
         """The folder's files, oldest first."""
-        return journal_files(self.folder)
+        try:
+            return journal_files(self.folder)
+        except PermissionError as error:
+            where = printable(str(self.folder))
+            raise ConfigError(f"journal {where}: {error.strerror}; read it as the user who wrote it") from error
 
     def records(self, *, since: str | None = None) -> Iterator[Entry | PingEntry]:
         """Every record, in the order of its file; files of one day and of several processes follow each other.
@@ -52,19 +63,33 @@ class JournalReader:
         for path in self.files():
             if since is None or path.name[:10] >= since[:10]:
                 streams.setdefault(path.name.split(".")[1], []).append(path)
-        merged = heapq.merge(*(self._entries_of(paths) for paths in streams.values()), key=lambda entry: entry.at)
-        return (entry for entry in merged if since is None or entry.at >= since)
+        return (entry for entry in self._merge(list(streams.values())) if since is None or entry.at >= since)
 
     def read_file(self, path: Path) -> Iterator[Entry | PingEntry]:
         """One file's records."""
-        with _open(path) as file:
-            try:
+        try:
+            with _open(path) as file:
                 for line in file:
                     record = self._parse(line)
                     if record is not None:
                         yield record
-            except (EOFError, gzip.BadGzipFile):
-                self.torn += 1
+        except FileNotFoundError:
+            pass  # somebody tidied up while we read
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            self.torn += 1
+
+    def _merge(self, streams: list[list[Path]]) -> Iterator[Entry]:
+        """Entries by time. A stream is opened when its time has come: a program that keeps crashing leaves thousands."""
+        waiting = sorted(((_begin(paths[0]), number) for number, paths in enumerate(streams)), reverse=True)
+        queue: Queue = []
+        while waiting or queue:
+            while waiting and (not queue or waiting[-1][0] <= queue[0][0]):
+                number = waiting.pop()[1]
+                _push(queue, number, self._entries_of(streams[number]))
+            if queue:
+                _, number, entry, entries = heapq.heappop(queue)
+                yield entry
+                _push(queue, number, entries)
 
     def _entries_of(self, paths: list[Path]) -> Iterator[Entry]:
         for path in paths:
@@ -95,5 +120,26 @@ def read_journal(folder: Path | str) -> JournalReader:
     return JournalReader(Path(folder))
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+def _push(queue: Queue, number: int, entries: Iterator[Entry]) -> None:
+    entry = next(entries, None)
+    if entry is not None:
+        heapq.heappush(queue, (entry.at, number, entry, entries))
+
+
+def _begin(path: Path) -> str:
+    """When a file's first record was made; one that cannot be told is read first."""
+    try:
+        with _open(path) as file:
+            record = parse_line(file.readline())
+    except (ValueError, EOFError, FileNotFoundError, gzip.BadGzipFile, zlib.error):
+        return ""
+    return record.at if isinstance(record, Entry) else ""
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except PermissionError as error:
+        raise ConfigError(f"journal {printable(str(path))}: {error.strerror}; read it as the user who wrote it") from error

@@ -123,7 +123,7 @@ def parse_line(line: bytes) -> Entry | PingEntry | None:
     try:
         value = msgspec.json.decode(line)
         return _ping(value) if isinstance(value, list) else _entry(value)
-    except (msgspec.MsgspecError, TypeError, KeyError, AttributeError) as error:
+    except (msgspec.MsgspecError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"no record: {error}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import secrets
@@ -12,37 +11,31 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
 import trio
 
 from .._background import open_background
 from ..events import ClockJumped, Event, PingRecord, PongReceived, QualitySnapshot
 from ..observe import jsonlines
-from .files import JournalFile
+from .disk import RETRY, Disk
 from .policy import JournalPolicy
-from .records import ISSUES, SCHEMA, ping_line
+from .records import ISSUES, SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-logger = logging.getLogger("heartbeat_trio.journal")
+    from .disk import Fields, Record
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that the end waits for the disk."""
-
-RETRY = 10.0
-"""Seconds after which a disk that refused is tried again."""
 
 GATHER = 0.02
 """Seconds after an issue in which others may join its write: what goes wrong seldom goes wrong alone."""
 
 MINUTE = 60.0
 
-Fields = dict[str, Any]
-Record = tuple[str | None, Any]
-"""An event's name with its object, or None with a ping's session, connection and record."""
+T = TypeVar("T")
 
 
 class SessionJournal:
@@ -57,8 +50,7 @@ class SessionJournal:
         self.quality = quality
         self.begun = journal.entry("session", trio.current_time(), name, endpoint, policies)
         """The record of the session's beginning."""
-        self.is_kept = False
-        """Whether that was written, so that each later file repeats it."""
+        self._has_ended = False
 
     def record_event(self, event: Event) -> None:
         """Keep an event. Pongs in time are kept with their pings."""
@@ -77,9 +69,11 @@ class SessionJournal:
         self._put("statistics", trio.current_time(), jsonlines.describe_quality(self.quality()))
 
     def close(self) -> None:
-        """The session ended."""
-        self.record_statistics()
-        self._journal.end_session(self)
+        """The session ended. More than once is as good as once."""
+        if not self._has_ended:
+            self._has_ended = True
+            self.record_statistics()
+            self._journal.end_session(self)
 
     def _put(self, event: str, at: float, fields: Fields) -> None:
         self._journal.put((event, self._journal.entry(event, at, self.name, self._endpoint, fields)))
@@ -98,16 +92,16 @@ class Journal:
         self._sessions: list[SessionJournal] = []
         self._writer = f"{os.getpid()}-{secrets.token_hex(3)}"
         self._count = 0
-        self._file = JournalFile(folder, self._writer, max_bytes=policy.max_bytes, make_head=self._make_head)
-        self._encoder = msgspec.json.Encoder()
         self._limiter = trio.CapacityLimiter(1)
         self._urgent = trio.Event()
-        self._unreported = 0
-        self._has_warned = False
-        self.dropped = 0
-        """Records that were lost to a slow or full disk."""
+        self._overflowed = 0
         self.set_clock()
-        self._begun = self._begin()
+        self._disk = Disk(folder, self._writer, policy, begun=self._describe_writer(), sessions=self._list_sessions)
+
+    @property
+    def dropped(self) -> int:
+        """Records that were lost to a slow or full disk."""
+        return self._overflowed + self._disk.refused
 
     def __repr__(self) -> str:
         return f"<Journal {self.folder} waiting={len(self._queue)} dropped={self.dropped}>"
@@ -129,8 +123,7 @@ class Journal:
     def put(self, record: Record) -> None:
         """Queue a record; if too many wait, it is dropped and counted."""
         if len(self._queue) >= self._policy.capacity:
-            self.dropped += 1
-            self._unreported += 1
+            self._overflowed += 1
             return
         self._queue.append(record)
         if record[0] in ISSUES:
@@ -169,63 +162,29 @@ class Journal:
     async def close(self) -> None:
         """Write what is left. Bound it with a timeout: the disk may hang."""
         await self._flush()
-        await trio.to_thread.run_sync(self._file.close, abandon_on_cancel=True, limiter=self._limiter)
+        await self._in_thread(self._disk.close)
 
     async def _flush(self) -> bool:
-        """Write everything that waits, in a thread; False if the disk refused."""
+        """Write everything that waits; False if the disk refused."""
         await trio.lowlevel.checkpoint()
         batch = list(self._queue)
-        if not batch and not self._unreported:
-            return True
         self._queue.clear()
-        dropped, self._unreported = self._unreported, 0
-        if dropped:
-            entry = self.entry("dropped", trio.current_time(), None, None, {"count": dropped})
-            batch.append(("dropped", entry))
-        write = partial(self._write, batch)
-        try:
-            await trio.to_thread.run_sync(write, abandon_on_cancel=True, limiter=self._limiter)
-        except OSError as error:
-            self.dropped += len(batch) - bool(dropped)
-            self._unreported += dropped + len(batch) - bool(dropped)
-            self._warn(error)
-            return False
-        self._has_warned = False
-        return True
+        dropped = self.entry("dropped", trio.current_time(), None, None, {})
+        return await self._in_thread(partial(self._disk.write, batch, self._overflowed, dropped))
 
-    def _write(self, batch: Sequence[Record]) -> None:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Left alone when cancelled, since a disk may hang; what comes next waits for its turn."""
+        return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+
+    def _list_sessions(self) -> list[Fields]:
         """In the thread."""
-        is_issue = any(name in ISSUES for name, _ in batch)
-        fsync = self._policy.fsync == "always" or (self._policy.fsync == "issues" and is_issue)
-        lines = [ping_line(*content) if name is None else content for name, content in batch]
-        self._file.append(self._encoder.encode_lines(lines), fsync=fsync)
-        kept = {content["session"] for name, content in batch if name == "session"}
-        for session in list(self._sessions) if kept else ():
-            session.is_kept = session.is_kept or session.name in kept
+        return [session.begun for session in list(self._sessions)]
 
-    def _make_head(self) -> bytes:
-        """In the thread, for each new file: who writes, and the sessions that run."""
-        head = [self._begun, *(session.begun for session in list(self._sessions) if session.is_kept)]
-        return self._encoder.encode_lines(head)
-
-    def _begin(self) -> Fields:
+    def _describe_writer(self) -> Fields:
         versions = {name: _version(name) for name in ("heartbeat-trio", "trio")}
         versions |= {"python": platform.python_version(), "platform": platform.platform()}
         fields: Fields = {"schema": SCHEMA, "writer": self._writer, "versions": versions}
         return self.entry("journal", trio.current_time(), None, None, fields)
-
-    def _warn(self, error: OSError) -> None:
-        """Once until it works again: the connections go on without a journal."""
-        if not self._has_warned:
-            self._has_warned = True
-            reason = error.strerror or str(error)
-            logger.warning(
-                "the journal in %s cannot be written (%s): records are lost until it can; free the disk, or make the folder"
-                " writable. It is tried again every %.0f s, and the connections go on.",
-                self.folder,
-                reason,
-                RETRY,
-            )
 
 
 def _version(package: str) -> str:

@@ -1,7 +1,7 @@
 """Injects each of the five causes on real connections, and prints what they blamed: the confusion matrix.
 
-Half of the connections are TCP, half WebSocket. The stall is a blocking call of our own; the dead path a loopback device
-that is switched off, in a network namespace of its own (root only); the silent peer is stopped by SIGSTOP; the slow one sends
+Half of the connections are TCP, half WebSocket. The stall is a blocking call of ours; the dead path a loopback device
+switched off in a network namespace of its own (root only); the silent peer is stopped by SIGSTOP; the slow one sends
 quotes and holds its pongs back; the one that blocks our writer stops reading.
 """
 

@@ -1,0 +1,110 @@
+"""Measure round trips under a flood with a slow consumer, and hold them against what the peer saw."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from heartbeat_trio.config import HeartbeatPolicy, InboxPolicy, SilencePolicy
+from heartbeat_trio.events import Overrun, PongReceived
+from heartbeat_trio.session import open_session
+from heartbeat_trio.transports.over_stream import StreamTransport
+
+PEER = Path(__file__).parent / "truth_peer.py"
+POLICY = HeartbeatPolicy(ping_interval=0.05, pong_timeout=3.0)
+
+
+class Truth(NamedTuple):
+    """What was measured, in seconds. An error is what is left of a round trip beyond the peer's own time: the wire's."""
+
+    exact: list[float]
+    """Errors of exact samples, sorted."""
+    inexact: list[float]
+    """Errors of upper bounds, sorted."""
+    local: list[float]
+    """Our own delays, sorted."""
+    quotes: int
+    """Quotes that came, most of them dropped."""
+
+    @property
+    def share(self) -> float:
+        """Part of the samples that is exact."""
+        return len(self.exact) / (len(self.exact) + len(self.inexact))
+
+
+def percentile(values: list[float], p: float) -> float:
+    """Of sorted values; the nearest rank."""
+    return values[int(p / 100 * (len(values) - 1) + 0.5)]
+
+
+@contextmanager
+def noted_nonces() -> Iterator[list[str]]:
+    """The nonces of the pings that are sent, in order: events tell numbers, the peer nonces."""
+    nonces: list[str] = []
+    ping = StreamTransport.ping
+
+    def note(self: StreamTransport, nonce: bytes, on_sent: object) -> None:
+        nonces.append(nonce.decode())
+        ping(self, nonce, on_sent)  # type: ignore[arg-type]  # handed through
+
+    StreamTransport.ping = note  # type: ignore[method-assign]  # for the length of this block
+    try:
+        yield nonces
+    finally:
+        StreamTransport.ping = ping  # type: ignore[method-assign]
+
+
+async def listen(url: str, seconds: float) -> tuple[list[PongReceived], int]:
+    """Take few of the quotes, and all pongs."""
+    pongs: list[PongReceived] = []
+    quotes = 0
+    async with (
+        open_session(
+            url, subscribe=["A"], heartbeat=POLICY, inbox=InboxPolicy(size=1000), silence=SilencePolicy(last_step="none")
+        ) as session,
+        session.events() as events,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def follow() -> None:
+            nonlocal quotes
+            async for event in events:
+                if isinstance(event, PongReceived):
+                    pongs.append(event)
+                elif isinstance(event, Overrun):
+                    quotes += event.dropped
+
+        nursery.start_soon(follow)
+        with trio.move_on_after(seconds):
+            async for _quote in session:
+                quotes += 1
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    return pongs, quotes
+
+
+def measure(scheme: str, *, rate: float, seconds: float) -> Truth:
+    """Flood one connection for so long."""
+    command = [sys.executable, str(PEER), scheme, str(rate)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as peer, noted_nonces() as nonces:
+        assert peer.stdout is not None
+        try:
+            url = f"{scheme}://127.0.0.1:{peer.stdout.readline().strip()}"
+            pongs, quotes = trio.run(listen, url, seconds)
+            times: dict[str, tuple[float, float]] = json.loads(peer.stdout.readline())
+        finally:
+            peer.kill()
+    exact: list[float] = []
+    inexact: list[float] = []
+    for pong in pongs:
+        came, left = times[nonces[pong.ping - 1]]
+        if pong.rtt is not None:
+            (exact if pong.is_exact else inexact).append(pong.rtt - (left - came))
+    return Truth(sorted(exact), sorted(inexact), sorted(pong.local or 0.0 for pong in pongs), quotes)
