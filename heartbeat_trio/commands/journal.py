@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, get_args
@@ -20,6 +22,7 @@ from ..sansio.cause import explain
 from .common import warn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ..journal import Entry, JournalReader
@@ -45,20 +48,30 @@ def show_journal(
     """
     reader = read_journal(folder)
     wanted = None if cause is None else _cause(cause)
+    issues = (
+        entry
+        for entry in reader.entries(since=None if since is None else _since(since))
+        if entry.event in ISSUES
+        and (endpoint is None or endpoint in (entry.endpoint or ""))
+        and (wanted is None or wanted in (entry.blame, entry.fields.get("cause")))
+    )
+    try:
+        _print(issues, output)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough, `head` for one; Python would flush once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for note in _notes(reader):
+        warn(note)
+    return 0
+
+
+def _print(issues: Iterator[Entry], output: str) -> None:
     totals: Counter[str] = Counter()
-    for entry in reader.entries(since=None if since is None else _since(since)):
-        if entry.event not in ISSUES or (endpoint is not None and endpoint not in (entry.endpoint or "")):
-            continue
-        names = {entry.blame, entry.fields.get("cause")}
-        if wanted is not None and wanted not in names:
-            continue
+    for entry in issues:
         totals[_kind(entry)] += 1
         print(_json(entry) if output == "json" else _line(entry))
     if output == "text":
         _print_totals(totals)
-    for note in _notes(reader):
-        warn(note)
-    return 0
 
 
 def _print_totals(totals: Counter[str]) -> None:
@@ -96,8 +109,9 @@ def _line(entry: Entry) -> str:
     )
     sentence = _sentence(entry)
     # A loss tells its cause in words already.
-    why = "" if not sentence else f" [{entry.blame}]" if sentence in told else f" [{entry.blame}: {sentence}]"
-    return printable(f"{entry.at[:19]}Z {entry.endpoint or '-'}  {entry.event}: {told}{why}")
+    why = f": {sentence}" if sentence and sentence not in told else ""
+    blame = "" if entry.blame is None else f" [{entry.blame}{why}]"
+    return printable(f"{entry.at[:19]}Z {entry.endpoint or '-'}  {entry.event}: {told}{blame}")
 
 
 def _sentence(entry: Entry) -> str:

@@ -32,6 +32,7 @@ class JournalFile:
         self._max_bytes = max_bytes
         self._make_head = make_head
         self._descriptor: int | None = None
+        self._path = folder
         self._day = ""
         self._size = 0
         self._number = 0
@@ -71,7 +72,7 @@ class JournalFile:
 
     def _leave_if_removed(self) -> None:
         """A file that somebody removed would take all that comes, and nobody would ever see it."""
-        if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+        if self._descriptor is not None and not self._path.exists():
             self.close()
 
     def _chunks(self, data: bytes) -> Iterator[bytes]:
@@ -87,15 +88,15 @@ class JournalFile:
         self.close()
         self._day, self._number = day, 1 if day != self._day else self._number + 1
         self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        path = self._folder / f"{day}.{self._writer}.{self._number:04}{SUFFIX}"
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, MODE)
+        self._path = self._folder / f"{day}.{self._writer}.{self._number:04}{SUFFIX}"
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, MODE)
         lines = self.lines
         try:
             self._size = self._write_all(self._make_head())
         except OSError:
             self.lines = lines
             with suppress(OSError):
-                path.unlink()  # a full disk is tried again and again: leave no stump each time
+                self._path.unlink()  # a full disk is tried again and again: leave no stump each time
             raise
 
     def _write(self, data: bytes) -> None:

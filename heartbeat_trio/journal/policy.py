@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..exceptions import ConfigError
+from ..config import _require, _require_one_of, _require_whole
 
 Fsync = Literal["never", "issues", "always"]
 KINDS = ("never", "issues", "always")
+SMALLEST = 4096
 LARGEST = 64 * 1024 * 1024
 
 
@@ -31,11 +32,8 @@ class JournalPolicy:
 
     def __post_init__(self) -> None:
         """Validate; raises `ConfigError`."""
-        if not 4096 <= self.max_bytes <= LARGEST:
-            raise ConfigError(f"JournalPolicy.max_bytes = {self.max_bytes!r} must be from 4096 to {LARGEST}")
-        if self.capacity < 1:
-            raise ConfigError(f"JournalPolicy.capacity = {self.capacity!r} must be at least 1")
-        if not 0 < self.flush_interval <= 60:
-            raise ConfigError(f"JournalPolicy.flush_interval = {self.flush_interval!r} must be above 0 and at most 60")
-        if self.fsync not in KINDS:
-            raise ConfigError(f"JournalPolicy.fsync = {self.fsync!r} must be one of {', '.join(KINDS)}")
+        _require_whole(self, "max_bytes", minimum=SMALLEST)
+        _require(self, "max_bytes", minimum=SMALLEST, maximum=LARGEST)
+        _require_whole(self, "capacity", minimum=1)
+        _require(self, "flush_interval", minimum=0, exclusive=True, maximum=60)
+        _require_one_of(self, "fsync", KINDS)

@@ -374,7 +374,8 @@ class Heartbeat:
         )
 
     def _settle(self, ping: SentPing, now: float) -> Fate:
-        in_time = now <= ping.deadline
+        # At the very instant of the deadline, what was called missed already stays so.
+        in_time = ping.fate is Fate.IN_FLIGHT and now <= ping.deadline
         return self._pings.move(ping, Happening.PONG_IN_TIME if in_time else Happening.PONG_AFTER_DEADLINE)
 
     def _live(self, now: float) -> list[Event]:

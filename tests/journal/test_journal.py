@@ -189,9 +189,7 @@ def keep_on_full_disk(folder: Path) -> None:
     """What runs in a mount namespace of its own: fill a small disk, free it, and see what the journal says."""
 
     async def main() -> None:
-        import heartbeat_trio.journal.writer as writer
-
-        writer.RETRY = 0.05
+        pytest.MonkeyPatch().setattr("heartbeat_trio.journal.writer.RETRY", 0.05)
         (folder / "ballast").write_bytes(b"x" * (900 * 1024))
         async with open_journal(folder / "journal", policy=FAST) as journal:
             session = journal.start_session("ws://host/", {}, nothing)

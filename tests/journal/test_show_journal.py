@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from heartbeat_trio.commands.journal import show_journal
+from heartbeat_trio.events import Cause
 from heartbeat_trio.exceptions import ConfigError
-from heartbeat_trio.sansio.cause import SENTENCES, UNKNOWN_SENTENCES, Cause
+from heartbeat_trio.sansio.cause import SENTENCES, UNKNOWN_SENTENCES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
         record("journal", 0, None, schema=1),
         record("ping_voided", 1, blame="LOCAL_STALL", local_ms=2000.0, evidence=KNOWN),
         record("pong_missed", 2, "tcp://b:1", blame="PATH_DEAD", missed=1, evidence=KNOWN),
-        record("lost", 3, "tcp://b:1", cause="pong_timeout", detail="silence", blame="PATH_DEAD"),
+        record("lost", 3, "tcp://b:1", cause="pong_timeout", detail="cut", blame="PATH_DEAD"),
         record("gap", 4, symbol="EUR", stream="s", first=1, last=2, reason="expired"),
         record("state", 5, **{"from": "CONNECTED", "to": "DEGRADED"}),
         ["p", "w-1", 1, 1, 100, 1, "a", 200],
@@ -58,7 +59,7 @@ def test_each_issue_is_a_line_with_its_sentence(folder: Path, capsys: pytest.Cap
     assert [
         f"2026-11-24T10:00:01Z ws://host/  ping_voided: local_ms 2000.0 [LOCAL_STALL: {SENTENCES[Cause.LOCAL_STALL]}]",
         f"2026-11-24T10:00:02Z tcp://b:1  pong_missed: missed 1 [PATH_DEAD: {SENTENCES[Cause.PATH_DEAD]}]",
-        f"2026-11-24T10:00:03Z tcp://b:1  lost: cause pong_timeout, detail silence [PATH_DEAD: {SENTENCES[Cause.PATH_DEAD]}]",
+        f"2026-11-24T10:00:03Z tcp://b:1  lost: cause pong_timeout, detail cut [PATH_DEAD: {SENTENCES[Cause.PATH_DEAD]}]",
         "2026-11-24T10:00:04Z ws://host/  gap: symbol EUR, stream s, first 1, last 2, reason expired",
         "4 issues: 1 ping_voided LOCAL_STALL, 1 pong_missed PATH_DEAD, 1 lost PATH_DEAD, 1 gap",
     ] == capsys.readouterr().out.splitlines()
@@ -127,11 +128,11 @@ def test_the_sentence_says_no_more_than_the_evidence(
 
 
 def test_a_newer_blame_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a sentence, but counted."""
+    """Named without a sentence, and counted."""
     show(keep(tmp_path / "j", record("pong_missed", 1, blame="COSMIC_RAYS", missed=1)))
 
     assert capsys.readouterr().out.splitlines() == [
-        "2026-11-24T10:00:01Z ws://host/  pong_missed: missed 1",
+        "2026-11-24T10:00:01Z ws://host/  pong_missed: missed 1 [COSMIC_RAYS]",
         "1 issues: 1 pong_missed COSMIC_RAYS",
     ]
 
@@ -164,7 +165,7 @@ def test_what_may_be_missing_goes_to_standard_error(tmp_path: Path, capsys: pyte
 @pytest.mark.parametrize("since", ["yesterday", "99999999999d", "0001-01-01T00:00+23:00", "2026-13-01", ""])
 def test_times_that_are_none(folder: Path, since: str) -> None:
     """Named, with examples."""
-    with pytest.raises(ConfigError, match="--since '.*' must be a time such as 2026-11-24, "):
+    with pytest.raises(ConfigError, match=r"--since '.*' must be a time such as 2026-11-24, "):
         show(folder, since=since)
 
 
