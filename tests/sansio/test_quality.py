@@ -231,3 +231,47 @@ class QualityMachine(RuleBasedStateMachine):
 
 TestQualityMachine = QualityMachine.TestCase
 TestQualityMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+def test_only_exact_round_trips_are_samples() -> None:
+    """An upper bound is counted and left out; where nothing is known of it, a sample is a sample."""
+    quality = ConnectionQuality(pong_timeout=3)
+    for rtt, is_exact in ((0.010, True), (0.900, False), (0.020, None)):
+        quality.record_ping(0.0)
+        quality.record_pong(rtt, 0.0, is_exact=is_exact)
+    snapshot = quality.snapshot(0.0)
+
+    assert (2, 1, 3) == (snapshot.n, snapshot.inexact, snapshot.answered)
+    assert (0.010, 0.020) == (snapshot.minimum, snapshot.maximum)
+
+
+def test_our_own_delay_is_kept_apart() -> None:
+    """Of pongs in time and of voided ones; None where the kernel does not tell."""
+    quality = ConnectionQuality(pong_timeout=3)
+    assert (None, 0) == (quality.snapshot(0.0).local_p99, quality.snapshot(0.0).local_n)
+    for local in (0.001, 0.002, None):
+        quality.record_ping(0.0)
+        quality.record_pong(0.010, 0.0, is_exact=True, local=local)
+    quality.record_ping(0.0)
+    quality.record_voided(0.0, local=2.0)
+    snapshot = quality.snapshot(0.0)
+
+    assert (0.002, 2.0, 2.0, 3) == (snapshot.local_p50, snapshot.local_p99, snapshot.local_maximum, snapshot.local_n)
+    assert (0.010, 3) == (snapshot.maximum, snapshot.n)
+
+
+@pytest.mark.parametrize(("p99", "margin", "ok"), [(0.099, 0.0, True), (0.099, 0.2, False), (0.079, 0.2, True)])
+def test_a_margin_asks_for_better(p99: float, margin: float, ok: bool) -> None:
+    """For whoever wants hysteresis: each limit is kept better by that part."""
+    quality = ConnectionQuality(pong_timeout=3)
+    for _ in range(20):
+        quality.record_ping(0.0)
+        quality.record_pong(p99, 0.0)
+    quality.record_data(0.0)
+
+    def verdict(now: float) -> Verdict:
+        return quality.is_suitable_for_trading(now, is_connected=True, has_subscriptions=True, margin=margin)
+
+    assert verdict(0.0).ok is ok
+    assert ("stale_data" in verdict(8.5).codes) is (margin == 0.2)
+    assert quality.data_at == 0.0
