@@ -69,6 +69,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         # A mock clock's seconds have nothing to do with the kernel's.
         self._has_stamps = self._watch is not None and enable_timestamps(sock)
         self._empty_at = trio.current_time()
+        self._quiet_until: float | None = None
         self._is_behind = False
 
     def __repr__(self) -> str:
@@ -198,21 +199,31 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         if self._is_behind:
             size = min(size, SMALL_READ)
         before = trio.current_time()
-        empty_at, is_whole = self._empty_at, True
+        empty_at, quiet_until, is_whole = self._empty_at, self._quiet_until, True
         try:
             data, ancillary, _flags, _address = self._socket.recvmsg(size, ANCILLARY)
             is_whole = len(data) < size
         finally:
+            self._quiet_until = None
             if is_whole:
                 self._empty_at, self._is_behind = before, False
-        age = stamp_age(ancillary)
-        if age is None:
-            self.arrival = None
-        else:
-            now = trio.current_time()
-            at = now - min(max(age, 0.0), now - empty_at)
-            self.arrival = Arrival(at, at - empty_at, len(data), is_whole)
+        self.arrival = self._locate(stamp_age(ancillary), empty_at, quiet_until, len(data), is_whole=is_whole)
         return data
+
+    def _locate(
+        self, age: float | None, empty_at: float, quiet_until: float | None, size: int, *, is_whole: bool
+    ) -> Arrival | None:
+        """When the bytes came: the last of them by the stamp, the first after the socket was empty for sure.
+
+        `quiet_until`: nothing was there until then either, if the loop was woken as soon as something came. A stamp from
+        before that says that it was not: our process was stopped, or waited for a core.
+        """
+        if age is None:
+            return None
+        now = trio.current_time()
+        at = now - min(max(age, 0.0), now - empty_at)
+        first = quiet_until if quiet_until is not None and at >= quiet_until else empty_at
+        return Arrival(at, at - first, size, is_whole)
 
     async def _wait_readable(self) -> None:
         self.is_waiting = True
@@ -224,9 +235,9 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
             self._note_wake_up(self._watch)
 
     def _note_wake_up(self, watch: LoopWatch) -> None:
-        """Nothing was here at the poll before the one that woke us; nor long before that one woke, if it waited."""
-        quiet_until = watch.last_poll - WAKE_UP if watch.has_waited else watch.previous_poll
-        self._empty_at = max(self._empty_at, quiet_until)
+        """Nothing was here at the poll before the one that woke us; nor, probably, until that one woke, if it waited."""
+        self._empty_at = max(self._empty_at, watch.previous_poll)
+        self._quiet_until = watch.last_poll - WAKE_UP if watch.has_waited else None
         self._is_behind = self._is_behind or watch.lateness > STALL
 
     async def _wait(self, wait: Callable[[socket.socket], object]) -> None:

@@ -17,6 +17,9 @@ STALL = 0.005
 BLOCKED = 0.0001
 """Seconds from which on a poll really waited: nothing was ready when it began."""
 
+OVERSLEPT = 0.002
+"""Seconds beyond its timeout that a poll may take: the kernel counts in milliseconds."""
+
 REMEMBERED = 256
 """Stalls that are remembered."""
 
@@ -25,7 +28,7 @@ class LoopWatch(trio.abc.Instrument):
     """The stalls of this run's loop, and when it last looked for news. Times are Trio's.
 
     Attributes:
-        previous_poll: When the poll before the last one ended. What was ready then has been handled.
+        previous_poll: When the last poll before the last one that surely looked ended. What was ready then has been handled.
         last_poll: When the last poll ended.
         has_waited: Whether the last poll began with nothing ready at all.
         lateness: By how much the last poll was late (seconds), through a task before it or through itself.
@@ -35,6 +38,7 @@ class LoopWatch(trio.abc.Instrument):
         now = trio.current_time()
         self._stalls: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
         self._poll_began = now
+        self._looked_at = now
         self.previous_poll = self.last_poll = now
         self.has_waited = False
         self.lateness = 0.0
@@ -50,7 +54,10 @@ class LoopWatch(trio.abc.Instrument):
         waited = now - self._poll_began
         self.has_waited = timeout > 0 and waited > BLOCKED
         self.lateness = max(self.lateness, self._note(self._poll_began + max(timeout, 0.0), now))
-        self.previous_poll, self.last_poll = self.last_poll, now
+        self.previous_poll, self.last_poll = self._looked_at, now
+        # Interrupted by a SIGSTOP, a poll that finds its time is up returns without another look (PEP 475).
+        if waited - timeout <= OVERSLEPT:
+            self._looked_at = now
 
     def lag(self, since: float, until: float) -> float:
         """Seconds between two times in which the loop did not run; shorter absences than `STALL` are none."""
