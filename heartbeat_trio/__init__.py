@@ -14,7 +14,6 @@ A map of the package, from the bottom up; a module imports only what stands abov
 
 from .config import (
     BackoffPolicy,
-    Endpoint,
     GatePolicy,
     HeartbeatPolicy,
     InboxPolicy,
@@ -23,6 +22,7 @@ from .config import (
     SilencePolicy,
 )
 from .connection import Connection, open_connection
+from .endpoint import Endpoint
 from .events import (
     Alert,
     AlertFailed,

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from .config import (
     BackoffPolicy,
-    Endpoint,
     HeartbeatPolicy,
     Jitter,
     LastStep,
@@ -19,6 +18,7 @@ from .config import (
     ServerPolicy,
     SilencePolicy,
 )
+from .endpoint import Endpoint
 from .exceptions import ConfigError, HeartbeatTrioError, LocalProtocolError
 
 try:

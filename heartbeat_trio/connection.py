@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from ._background import open_background
-from .config import Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy
+from .config import HeartbeatPolicy, InboxPolicy, RestartPolicy
+from .endpoint import Endpoint
 from .events import ConnectionState, Event, Overrun, QualitySnapshot, Quote
 from .exceptions import ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox

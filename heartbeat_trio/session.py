@@ -11,7 +11,8 @@ import trio
 
 from ._background import open_background
 from ._broadcast import Broadcast, Events
-from .config import BackoffPolicy, Endpoint, GatePolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy, SilencePolicy
+from .config import BackoffPolicy, GatePolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy, SilencePolicy
+from .endpoint import Endpoint
 from .events import (
     Closed,
     Connected,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from .config import BackoffPolicy, Endpoint, HeartbeatPolicy, InboxPolicy, RestartPolicy
+from .config import BackoffPolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy
 from .connection import Connection, open_connection
+from .endpoint import Endpoint
 from .events import Connected, Connecting, EndedForGood, Event, Lost, PongReceived, RetryScheduled
 from .exceptions import ConnectError, ConnectionClosed, ConnectionLost, GaveUp
 from .sansio.restart import GiveUp, Restarts, Retry

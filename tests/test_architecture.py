@@ -15,6 +15,7 @@ LAYERS = [
     "events",
     "exceptions",
     "config",
+    "endpoint",
     "sansio",
     "protocol",
     "_background",

@@ -17,7 +17,7 @@ import pytest
 import trustme
 from rich.console import Console
 
-from heartbeat_trio.config import Endpoint
+from heartbeat_trio.endpoint import Endpoint
 from heartbeat_trio.events import ConnectionState, SessionStatus
 from heartbeat_trio.observe.live import Row, draw, sparkline
 from heartbeat_trio.observe.output import Output

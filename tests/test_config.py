@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from heartbeat_trio.config import (
     BackoffPolicy,
-    Endpoint,
     GatePolicy,
     HeartbeatPolicy,
     InboxPolicy,
@@ -20,6 +19,7 @@ from heartbeat_trio.config import (
     ServerPolicy,
     SilencePolicy,
 )
+from heartbeat_trio.endpoint import Endpoint
 from heartbeat_trio.exceptions import ConfigError
 
 

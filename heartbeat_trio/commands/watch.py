@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
-from ..config import BackoffPolicy, Endpoint, HeartbeatPolicy, RestartPolicy, SilencePolicy
+from ..config import BackoffPolicy, HeartbeatPolicy, RestartPolicy, SilencePolicy
+from ..endpoint import Endpoint
 from ..events import Closed, EndedForGood, Event, PongLate, PongReceived, Quote
 from ..exceptions import GaveUp
 from ..journal import open_journal

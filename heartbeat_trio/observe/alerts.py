@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from .._broadcast import EventChannel
-    from ..config import Endpoint
+    from ..endpoint import Endpoint
     from ..events import Event, QualitySnapshot
 
 logger = logging.getLogger("heartbeat_trio.alerts")

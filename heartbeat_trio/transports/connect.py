@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..config import Endpoint
+from ..endpoint import Endpoint
 from ..exceptions import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, LossCause
 from ..protocol.messages import Auth, AuthOk, ErrorNotice
 from .evidence import SocketStream, open_socket_stream

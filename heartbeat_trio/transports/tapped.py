@@ -25,7 +25,7 @@ from .websocket import UNSOLICITED
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..config import Endpoint
+    from ..endpoint import Endpoint
     from ..events import Receipt
     from .abc import ByteStream
 

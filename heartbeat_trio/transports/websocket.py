@@ -33,7 +33,7 @@ from .over_stream import DRAIN_TIMEOUT, OUTPUT_LIMIT, StreamTransport
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..config import Endpoint
+    from ..endpoint import Endpoint
 
 REFUSALS = {
     401: "a token is needed: Authorization: Bearer TOKEN",

@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from heartbeat_trio._broadcast import Broadcast, EventChannel
-from heartbeat_trio.config import Endpoint
+from heartbeat_trio.endpoint import Endpoint
 from heartbeat_trio.events import Alert, AlertFailed, Connected, EndedForGood, Event, Gap, Lost, QualitySnapshot
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.observe.alerts import parse_alert, watch_session

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trustme
 
-from heartbeat_trio.config import Endpoint
+from heartbeat_trio.endpoint import Endpoint
 from heartbeat_trio.events import Quote
 from heartbeat_trio.exceptions import ConnectionClosed, ConnectionLost
 from heartbeat_trio.protocol.messages import Message, Ping, Pong, Subscribe, Subscribed
