@@ -109,10 +109,11 @@ FIELDS = {
     "connected": set(),
     "subscribed": {"symbol"},
     "quote": {"symbol", "bid", "ask", "seq", "stream", "ts"},
-    "pong": {"rtt_ms"},
+    "pong": {"rtt_ms", "exact", "network_ms", "peer_ms", "local_ms", "blame"},
     "state": {"from", "to", "missed_pongs"},
     "statistics": {"sent", "answered", "late", "missed", "voided", "cancelled", "in_flight", "unknown_pongs"}
-    | {"success_rate", "avg_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "suitable", "reasons"},
+    | {"success_rate", "avg_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "suitable", "reasons"}
+    | {"n", "inexact", "local_p50_ms", "local_p99_ms", "local_max_ms", "local_n"},
     "closed": set(),
 }
 
@@ -306,10 +307,10 @@ def test_what_a_peer_says_cannot_move_the_cursor() -> None:
 class Fake:
     """What the live view asks of a session."""
 
-    def __init__(self, status: SessionStatus, state: ConnectionState) -> None:
+    def __init__(self, status: SessionStatus, state: ConnectionState, *, is_suspect: bool = False) -> None:
         self.endpoint = Endpoint.parse("ws://127.0.0.1:8765/")
         self.status, self.state = status, state
-        self.rtt, self.missed_pongs, self.attempt = 0.0123, 2, 7
+        self.rtt, self.missed_pongs, self.attempt, self.is_suspect = 0.0123, 2, 7, is_suspect
         self._quality = ConnectionQuality(pong_timeout=3)
         for _ in range(5):
             self._quality.record_ping(0)
@@ -323,17 +324,18 @@ class Fake:
 
 
 @pytest.mark.parametrize(
-    ("status", "state", "shown"),
+    ("status", "state", "is_suspect", "shown"),
     [
-        (SessionStatus.CONNECTED, ConnectionState.CONNECTED, "CONNECTED"),
-        (SessionStatus.CONNECTED, ConnectionState.DEGRADED, "DEGRADED 2"),
-        (SessionStatus.RECONNECTING, ConnectionState.DISCONNECTED, "RETRY #7"),
-        (SessionStatus.CONNECTING, ConnectionState.DISCONNECTED, "CONNECTING"),
+        (SessionStatus.CONNECTED, ConnectionState.CONNECTED, False, "CONNECTED"),
+        (SessionStatus.CONNECTED, ConnectionState.CONNECTED, True, "SUSPECT"),
+        (SessionStatus.CONNECTED, ConnectionState.DEGRADED, True, "DEGRADED 2"),
+        (SessionStatus.RECONNECTING, ConnectionState.DISCONNECTED, False, "RETRY #7"),
+        (SessionStatus.CONNECTING, ConnectionState.DISCONNECTED, False, "CONNECTING"),
     ],
 )
-def test_the_live_view_fits_a_terminal(status: SessionStatus, state: ConnectionState, shown: str) -> None:
+def test_the_live_view_fits_a_terminal(status: SessionStatus, state: ConnectionState, is_suspect: bool, shown: str) -> None:
     """Everything that matters, in 80 columns."""
-    row = Row(Fake(status, state))  # type: ignore[arg-type]
+    row = Row(Fake(status, state, is_suspect=is_suspect))  # type: ignore[arg-type]
     row.rtts.extend([0.01, 0.02, 0.03])
     row.quotes = 30
     row.measure(2.0)

@@ -42,7 +42,8 @@ async def test_the_bots_test_passes(autojump_clock: MockClock, nursery: trio.Nur
     exec(compile(BOT_TEST, "README.md", "exec"), names)  # noqa: S102
     start = trio.current_time()
     await names["test_my_bot_survives_a_frozen_server"](autojump_clock, nursery)
-    assert 13 <= trio.current_time() - start <= 30  # found dead, and back again
+    # Found dead, and back again. Frozen in the first interval, which is random: half of it, one more, and a timeout.
+    assert 2.5 + 5 + 3 <= trio.current_time() - start <= 30
     nursery.cancel_scope.cancel()
 
 

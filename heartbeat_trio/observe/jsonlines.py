@@ -141,13 +141,13 @@ def _describe_watch(event: Event) -> tuple[str, Fields] | None:
 
 
 def _describe_pong(event: PongReceived) -> Fields:
-    """The round trip, and its parts where they are known."""
-    parts = {name: getattr(event, name) for name in ("network", "peer", "local")}
-    fields: Fields = {"rtt_ms": milliseconds(event.rtt)}
-    if event.is_exact is not None:
-        fields["exact"] = event.is_exact
-    fields |= {f"{name}_ms": milliseconds(seconds) for name, seconds in parts.items() if seconds is not None}
-    return fields if event.blame is None else fields | {"blame": event.blame.value}
+    """The round trip and its parts; null where they are not known."""
+    return {
+        "rtt_ms": milliseconds(event.rtt),
+        "exact": event.is_exact,
+        **{f"{name}_ms": milliseconds(getattr(event, name)) for name in ("network", "peer", "local")},
+        "blame": None if event.blame is None else event.blame.value,
+    }
 
 
 def _blame(blame: Cause | None, evidence: Evidence | None) -> Fields:

@@ -54,13 +54,13 @@ EXPECTED: list[tuple[Event, str | None, str, dict[str, object]]] = [
         PongReceived(at=1.0, ping=3, rtt=0.002, is_exact=True, network=0.0005, peer=0.0015, local=0.0001),
         None,
         "pong",
-        {"rtt_ms": 2.0, "exact": True, "network_ms": 0.5, "peer_ms": 1.5, "local_ms": 0.1},
+        {"rtt_ms": 2.0, "exact": True, "network_ms": 0.5, "peer_ms": 1.5, "local_ms": 0.1, "blame": None},
     ),
     (
         PongReceived(at=1.0, rtt=0.002, local=2.0, blame=Cause.LOCAL_STALL),
         None,
         "pong",
-        {"rtt_ms": 2.0, "local_ms": 2000.0, "blame": "LOCAL_STALL"},
+        {"rtt_ms": 2.0, "exact": None, "network_ms": None, "peer_ms": None, "local_ms": 2000.0, "blame": "LOCAL_STALL"},
     ),
     (PongLate(at=1.0, rtt=3.5), "late pong after 3500.0 ms", "pong_late", {"rtt_ms": 3500.0, "blame": None}),
     (
