@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.support.truth import measure, percentile
+from tests.support.truth import measure, measure_over_link, percentile, why_no_link
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the truth is told by Linux's receive timestamps")
@@ -19,3 +19,15 @@ def test_under_a_flood_with_a_slow_consumer(scheme: str) -> None:
     assert truth.share >= 0.25
     assert percentile(truth.exact, 99) < 0.002
     assert truth.exact[0] > -0.0005  # nothing is faster than the wire
+
+
+@pytest.mark.skipif(why_no_link() is not None, reason=str(why_no_link()))
+@pytest.mark.parametrize("scheme", ["tcp", "ws"])
+def test_over_a_long_link(scheme: str) -> None:
+    """25 ± 5 ms each way: what we measure is within 2 ms of the link's own log."""
+    pongs = measure_over_link(scheme, seconds=3, delay=25, jitter=5, seed=1)
+    exact = sorted(rtt - truth for rtt, truth, is_exact in pongs if is_exact)
+
+    assert len(exact) > 30
+    assert exact[0] > -0.0005
+    assert percentile(exact, 95) < 0.002  # the link's process, too, sometimes waits for a core

@@ -1,8 +1,15 @@
-"""Measure round trips under a flood with a slow consumer, and hold them against what the peer saw."""
+"""Measure round trips under a flood with a slow consumer, and hold them against what the peer or the link saw.
+
+As a program it is the client at one end of a link: it prints a JSON list of ``[nonce, rtt, is_exact]``, one for each pong.
+Usage: truth.py URL SECONDS
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,8 +23,10 @@ from heartbeat_trio.config import HeartbeatPolicy, InboxPolicy, SilencePolicy
 from heartbeat_trio.events import Overrun, PongReceived
 from heartbeat_trio.session import open_session
 from heartbeat_trio.transports.over_stream import StreamTransport
+from tests.support.tun_link import PEER_ADDRESS
 
-PEER = Path(__file__).parent / "truth_peer.py"
+HERE = Path(__file__).parent
+PEER = HERE / "truth_peer.py"
 POLICY = HeartbeatPolicy(ping_interval=0.05, pong_timeout=3.0)
 
 
@@ -108,3 +117,41 @@ def measure(scheme: str, *, rate: float, seconds: float) -> Truth:
         if pong.rtt is not None:
             (exact if pong.is_exact else inexact).append(pong.rtt - (left - came))
     return Truth(sorted(exact), sorted(inexact), sorted(pong.local or 0.0 for pong in pongs), quotes)
+
+
+def why_no_link() -> str | None:
+    """Why there can be no link of our own, if there cannot."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not Path("/dev/net/tun").exists() or not shutil.which("ip"):
+        return "a link of its own needs Linux, root, ip and /dev/net/tun"
+    return None
+
+
+def measure_over_link(
+    scheme: str, *, seconds: float, delay: float, jitter: float, seed: int
+) -> list[tuple[float, float, bool]]:
+    """Each pong's round trip as we measured it, as the link's log has it (both in seconds), and whether ours is exact.
+
+    Args:
+        scheme: `tcp` or `ws`.
+        seconds: How long.
+        delay: Milliseconds each way.
+        jitter: Milliseconds by which that varies.
+        seed: Of the jitter.
+    """
+    peer = shlex.join([sys.executable, str(PEER), scheme, "1", PEER_ADDRESS])
+    client = shlex.join([sys.executable, "-m", "tests.support.truth", f"{scheme}://{PEER_ADDRESS}:{{port}}", str(seconds)])
+    command = [sys.executable, str(HERE / "tun_link.py"), str(delay), str(jitter), str(seed), peer, client]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=30 + seconds, cwd=HERE.parent.parent)
+    pongs, log = (json.loads(line) for line in done.stdout.splitlines())
+    return [(rtt, log[nonce], is_exact) for nonce, rtt, is_exact in pongs if nonce in log]
+
+
+def main() -> None:
+    """Be the client at one end of a link."""
+    with noted_nonces() as nonces:
+        pongs, _ = trio.run(listen, sys.argv[1], float(sys.argv[2]))
+    print(json.dumps([(nonces[pong.ping - 1], pong.rtt, pong.is_exact) for pong in pongs if pong.rtt is not None]))
+
+
+if __name__ == "__main__":
+    main()

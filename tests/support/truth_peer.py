@@ -1,8 +1,8 @@
 """A peer that tells the truth: it floods one connection with quotes, and keeps when each ping came and its pong left.
 
-Usage: truth_peer.py tcp|ws RATE. Prints the port; at the end, one JSON object: each ping's nonce with two times in seconds:
-the kernel's receive timestamp of the ping, and the moment just before the pong was handed to the kernel. Both are of the
-wall clock, and only their difference counts. It is written on bare sockets, so that nothing of ours measures itself.
+Usage: truth_peer.py tcp|ws RATE [ADDRESS]. Prints the port; at the end, one JSON object: each ping's nonce with two times in
+seconds: the kernel's receive timestamp of the ping, and the moment just before the pong was handed to the kernel. Both are
+of the wall clock, and only their difference counts. It is written on bare sockets, so that nothing of ours measures itself.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def serve(sock: socket.socket, wire: Lines | Frames, rate: float) -> dict[str, t
 def main() -> None:
     """Serve one connection, and tell."""
     scheme, rate = sys.argv[1], float(sys.argv[2])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    address = sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1"
+    with socket.create_server((address, 0)) as listener:
         print(listener.getsockname()[1], flush=True)
         sock, _ = listener.accept()
     with sock:
