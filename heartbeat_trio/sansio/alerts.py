@@ -18,7 +18,6 @@ from ..events import (
     Cause,
     ClockJumped,
     Closed,
-    Connected,
     ConnectionState,
     EndedForGood,
     Event,
@@ -270,11 +269,12 @@ class _RecentSuccess:
 
 
 def _lost(_limit: float, event: Event) -> _Change | None:
+    """A mere connection ends nothing: the kernel of a frozen server takes it."""
     match event:
         case Lost(cause=cause, detail=detail, blame=blame):
             return _Change(f"connection lost ({cause}{f', {blame.value}' if blame else ''}): {detail}")
-        case Connected():
-            return _Change("connected again", is_over=True)
+        case PongReceived():
+            return _Change("it answers again", is_over=True)
         case _:
             return None
 
@@ -293,7 +293,7 @@ def _degraded(limit: float, event: Event) -> _Change | None:
     match event:
         case StateChanged(new=ConnectionState.DEGRADED, missed_pongs=missed):
             return _Change(f"degraded for {limit:g} s, {missed} pongs missed", delay=limit)
-        case StateChanged(new=ConnectionState.CONNECTED) | Connected():
+        case StateChanged(new=ConnectionState.CONNECTED) | PongReceived():
             return _Change("no longer degraded", is_over=True)
         case _:
             return None

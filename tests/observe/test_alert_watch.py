@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from heartbeat_trio._broadcast import Broadcast, EventChannel
 from heartbeat_trio.endpoint import Endpoint
-from heartbeat_trio.events import Alert, AlertFailed, Connected, EndedForGood, Event, Gap, Lost, QualitySnapshot
+from heartbeat_trio.events import Alert, AlertFailed, EndedForGood, Event, Gap, Lost, PongReceived, QualitySnapshot
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.observe.alerts import parse_alert, watch_session
 from heartbeat_trio.observe.sinks import Sink, SinkError
@@ -154,10 +154,10 @@ async def test_a_slow_sink_delays_nobody(autojump_clock: MockClock, nursery: tri
     await trio.sleep(1)
     session.broadcast.put(LOST)
     await trio.sleep(1)
-    session.broadcast.put(Connected(at=2.0))
+    session.broadcast.put(PongReceived(at=2.0, rtt=0.01))
     await trio.sleep(30)
 
-    assert [(1.0, LOST_TEXT), (2.0, "connected again after 1.0 s")] == quick.got
+    assert [(1.0, LOST_TEXT), (2.0, "it answers again after 1.0 s")] == quick.got
     detail = "list: not delivered within 10 s"
     assert [(11.0, "lost", "list", detail), (21.0, "lost", "list", detail)] == session.failures()
 
@@ -288,7 +288,7 @@ async def test_a_frozen_server(autojump_clock: MockClock, nursery: trio.Nursery)
         net.host("server").thaw()
         await trio.sleep(60)
     texts = [text for _, text in sink.got]
-    assert [True, True] == [texts[0].startswith("connection lost (pong_timeout"), texts[1].startswith("connected again")]
+    assert [True, True] == [texts[0].startswith("connection lost (pong_timeout"), texts[1].startswith("it answers again")]
     assert 7 < sink.got[0][0] <= 7 + 18 + 0.1
     assert watched.alerts() == sink.got
     nursery.cancel_scope.cancel()

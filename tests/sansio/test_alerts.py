@@ -35,7 +35,7 @@ from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.sansio.alerts import AlertBook, AlertRule
 
 LOST = Lost(at=0.0, cause="reset", detail="the peer reset it")
-CONNECTED = Connected(at=0.0)
+ANSWERED = PongReceived(at=0.0, rtt=0.01)
 GAP = Gap(at=0.0, symbol="A", stream="s", first=2, last=4, reason="expired")
 
 
@@ -143,12 +143,24 @@ def test_lost_fires_once_and_recovers() -> None:
 
     fired = alerts.receive_event(LOST, 10.0)
     again = alerts.receive_event(Lost(at=0.0, cause="connect_refused", detail="nobody there"), 11.0)
-    recovered = alerts.receive_event(CONNECTED, 22.5)
+    recovered = alerts.receive_event(ANSWERED, 22.5)
 
     assert [Alert(at=10.0, rule="lost", text="connection lost (reset): the peer reset it")] == fired
     assert [] == again
-    assert [Alert(at=22.5, rule="lost", text="connected again after 12.5 s", is_recovery=True)] == recovered
-    assert [] == alerts.receive_event(CONNECTED, 23.0)
+    assert [Alert(at=22.5, rule="lost", text="it answers again after 12.5 s", is_recovery=True)] == recovered
+    assert [] == alerts.receive_event(ANSWERED, 23.0)
+
+
+def test_a_mere_connection_ends_no_loss() -> None:
+    """The kernel of a frozen server takes connections; only an answer shows that it is back."""
+    alerts = AlertBook([AlertRule("lost"), AlertRule.parse("degraded:1")])
+    alerts.receive_event(state(ConnectionState.DEGRADED, 1), 1.0)
+    alerts.handle_timer(2.0)
+    alerts.receive_event(LOST, 3.0)
+
+    assert [] == alerts.receive_event(Connected(at=0.0), 4.0)
+    recoveries = [alert.text for alert in alerts.receive_event(ANSWERED, 5.0)]
+    assert ["it answers again after 2.0 s", "no longer degraded after 4.0 s"] == recoveries
 
 
 def test_lost_names_whom_to_blame() -> None:
@@ -164,10 +176,10 @@ def test_minimum_interval_counts_what_came_and_went() -> None:
     """Short losses within a minute are told by the next text."""
     alerts = book("lost")
     alerts.receive_event(LOST, 0.0)
-    alerts.receive_event(CONNECTED, 1.0)
+    alerts.receive_event(ANSWERED, 1.0)
     for at in (10.0, 20.0, 30.0):
         assert [] == alerts.receive_event(LOST, at)
-        assert [] == alerts.receive_event(CONNECTED, at + 1)
+        assert [] == alerts.receive_event(ANSWERED, at + 1)
     assert math.inf == alerts.next_check()
 
     fired = alerts.receive_event(LOST, 60.0)
@@ -179,7 +191,7 @@ def test_what_still_holds_is_told_late() -> None:
     """A second loss within the minute is not forgotten; its text is the latest."""
     alerts = book("lost")
     alerts.receive_event(LOST, 0.0)
-    alerts.receive_event(CONNECTED, 1.0)
+    alerts.receive_event(ANSWERED, 1.0)
     alerts.receive_event(LOST, 10.0)
     alerts.receive_event(Lost(at=0.0, cause="dns", detail="no such name"), 12.0)
 
@@ -187,7 +199,7 @@ def test_what_still_holds_is_told_late() -> None:
     assert [] == alerts.handle_timer(59.9)
     assert [(60.0, "connection lost (dns): no such name", False)] == told(alerts.handle_timer(60.0))
     assert math.inf == alerts.next_check()
-    assert [(70.0, "connected again after 60.0 s", True)] == told(alerts.receive_event(CONNECTED, 70.0))
+    assert [(70.0, "it answers again after 60.0 s", True)] == told(alerts.receive_event(ANSWERED, 70.0))
 
 
 def test_gave_up() -> None:
@@ -214,7 +226,7 @@ def test_degraded_for_some_time() -> None:
     alerts.receive_event(state(ConnectionState.DEGRADED, 2), 25.0)
     assert [] == alerts.receive_event(state(ConnectionState.DISCONNECTED, 3), 28.0)
     assert [(30.0, "degraded for 10 s, 2 pongs missed", False)] == told(alerts.handle_timer(30.0))
-    assert [(40.0, "no longer degraded after 20.0 s", True)] == told(alerts.receive_event(CONNECTED, 40.0))
+    assert [(40.0, "no longer degraded after 20.0 s", True)] == told(alerts.receive_event(ANSWERED, 40.0))
 
 
 def test_gaps_within_the_interval_are_told_at_its_end() -> None:
@@ -389,7 +401,7 @@ def test_closing_forgets() -> None:
 
     assert [] == alerts.receive_event(Closed(at=1.0), 1.0)
     assert math.inf == alerts.next_check()
-    assert [] == alerts.receive_event(CONNECTED, 2.0)
+    assert [] == alerts.receive_event(ANSWERED, 2.0)
 
 
 def test_rules_are_independent_and_each_counts_once() -> None:
@@ -447,7 +459,7 @@ def test_a_condition_against_second_by_second(history: list[tuple[int, bool]]) -
         wrong, is_told = is_bad, is_told and is_bad
         look()
 
-    found = played("lost", CONNECTED, LOST, history)
+    found = played("lost", ANSWERED, LOST, history)
 
     assert expected == [(alert.at, alert.is_recovery, count_of(alert)) for alert in found]
     assert all(first.is_recovery is not second.is_recovery for first, second in pairwise(found))
@@ -457,7 +469,7 @@ def test_a_condition_against_second_by_second(history: list[tuple[int, bool]]) -
 @given(steps)
 def test_no_occurrence_is_lost(history: list[tuple[int, bool]]) -> None:
     """Each gap is told or counted, and there is never a recovery."""
-    found = played("gap", CONNECTED, GAP, history)
+    found = played("gap", ANSWERED, GAP, history)
 
     assert sum(is_bad for _, is_bad in history) == sum(1 + count_of(alert) for alert in found)
     assert not any(alert.is_recovery for alert in found)
