@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from heartbeat_trio.exceptions import GateClosed
 from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_quotes
+from heartbeat_trio.session import open_session
+from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-[EMBEDDED, BOT_TEST] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EMBEDDED, TRADING, BOT_TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 async def test_the_embedded_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +49,30 @@ async def test_the_bots_test_passes(autojump_clock: MockClock, nursery: trio.Nur
     # Found dead, and back again. Frozen in the first interval, which is random: half of it, one more, and a timeout.
     assert 2.5 + 5 + 3 <= trio.current_time() - start <= 30
     nursery.cancel_scope.cancel()
+
+
+async def test_trading_stops_when_the_gate_closes(autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]) -> None:
+    """The loop trades once the gate opens, and is stopped by a loss."""
+    traded = 0
+
+    async def trade(_session: object) -> None:
+        nonlocal traded
+        traded += 1
+        net.host("exchange").freeze()
+        await trio.sleep_forever()
+
+    net = VirtualNetwork(latency=0.01)
+    names: dict[str, Any] = {"GateClosed": GateClosed, "trade": trade}
+    exec(compile("async def loop(session):\n" + indent(TRADING, "    "), "README.md", "exec"), names)  # noqa: S102
+    async with trio.open_nursery() as nursery:
+        await nursery.start(ScriptedPeer(net.listen("exchange", 9000)).run)
+        async with open_session("tcp://exchange:9000", connector=net.connect) as session:
+            with trio.move_on_after(150):  # 20 pings to warm up, 5 s of dwell, and until the loss
+                await names["loop"](session)
+        nursery.cancel_scope.cancel()
+
+    assert 1 == traded
+    assert capsys.readouterr().out.startswith("the trading gate is closed: ")
 
 
 def test_every_file_it_names_exists() -> None:
