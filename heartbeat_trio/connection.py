@@ -18,7 +18,7 @@ from ._background import open_background
 from .config import HeartbeatPolicy, InboxPolicy, RestartPolicy
 from .endpoint import Endpoint
 from .events import ConnectionState, Event, Overrun, QualitySnapshot, Quote
-from .exceptions import ConnectionLost, HeartbeatTrioError
+from .exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox
 from .protocol.messages import Message, Ping, Pong, Resume, Subscribe, Unsubscribe
 from .pulse import Pulse
@@ -224,7 +224,9 @@ class Connection:
             await self._ended.wait()
 
     def own(self, error: _E) -> _E:
-        """Mark an error as this connection's own end, for `has_caused`."""
+        """Mark an error as this connection's own end, for `has_caused`, with what is known at that moment."""
+        if isinstance(error, ConnectionLost | ConnectionClosed):
+            error.evidence = error.evidence or self._pulse.evidence()
         error.connection = self  # type: ignore[attr-defined]  # read by `has_caused`
         return error
 

@@ -63,7 +63,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         timeout: What its pong had.
         was_sent: Whether the ping's bytes were handed to the kernel.
         silent_for: Since any byte reached our program.
-        loop_lag: The longest time for which our own loop did not run, since the ping was due.
+        loop_lag: In which our own loop did not run since the ping was due: absences of a quarter of a second or more.
         unread: Bytes that had arrived and were not read (FIONREAD).
         buffered: Bytes waiting in our own output buffer.
         unsent: Bytes that the kernel took from us and did not send yet (`tcpi_notsent_bytes`).
@@ -170,13 +170,14 @@ class PongReceived(Event, frozen=True, kw_only=True):
 
 
 class PongLate(Event, frozen=True, kw_only=True):
-    """A pong came for a ping that had been called missed. ``rtt`` is its true time, or None as in `PongReceived`.
+    """A pong came for a ping that had been called missed. ``rtt`` and ``is_exact`` are as in `PongReceived`.
 
     ``blame`` and ``evidence`` are those of the miss.
     """
 
     ping: int = 0
     rtt: float | None
+    is_exact: bool | None = None
     blame: Cause | None = None
     evidence: Evidence | None = None
 
@@ -193,11 +194,12 @@ class PongMissed(Event, frozen=True, kw_only=True):
 class PongVoided(Event, frozen=True, kw_only=True):
     """The delay was ours, so the ping is neither missed nor measured.
 
-    Either its pong was found while catching up after the deadline (``local`` seconds after our kernel had it, where known),
-    or our loop had hardly run since the ping was due.
+    Either its pong was found while catching up after the deadline (``is_answered``; ``local`` seconds after our kernel had
+    it, where known), or our loop had hardly run since the ping was due.
     """
 
     ping: int = 0
+    is_answered: bool = False
     blame: Cause = Cause.LOCAL_STALL
     evidence: Evidence | None = None
     local: float | None = None
@@ -271,7 +273,7 @@ class StateChanged(Event, frozen=True, kw_only=True):
 class Lost(Event, frozen=True, kw_only=True):
     """An established connection ended, or an attempt failed. ``cause`` is one of `exceptions.LossCause`.
 
-    ``blame`` says whose fault a `pong_timeout` was, by ``evidence``.
+    ``blame`` says whose fault a `pong_timeout` was; ``evidence`` is what was known at any established connection's end.
     """
 
     cause: str

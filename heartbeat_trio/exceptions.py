@@ -112,6 +112,8 @@ class ConnectionClosed(HeartbeatTrioError):
         self.code = code
         self.retry_after = retry_after
         self.cause: LossCause = cause
+        self.evidence: Evidence | None = None
+        """What was known of the connection at its end."""
 
 
 class ConnectionLost(HeartbeatTrioError, ConnectionError):
@@ -120,7 +122,14 @@ class ConnectionLost(HeartbeatTrioError, ConnectionError):
     Args:
         message: What happened, with numbers and the peer.
         cause: One of `LossCause`.
+
+    Attributes:
+        blame: Whose fault a `pong_timeout` was, as far as is known.
+        evidence: What was known of the connection at its end.
     """
+
+    blame: Cause | None = None
+    evidence: Evidence | None = None
 
     def __init__(self, message: str, *, cause: LossCause) -> None:
         super().__init__(message)

@@ -41,7 +41,8 @@ class Gate:
         self._keeper = GateKeeper(policy)
         self._timer = trio.CancelScope()
         self._opened = trio.Event()
-        self._users: set[trio.CancelScope] = set()
+        self._users: dict[trio.CancelScope, GateClosed | None] = {}
+        """Blocks that rely on the gate, and why each was cancelled."""
 
     def __repr__(self) -> str:
         return f"<Gate {'open' if self.is_open else 'closed: ' + '; '.join(self.reasons)}>"
@@ -78,13 +79,13 @@ class Gate:
         if not self.is_open:
             raise self._closed()
         with trio.CancelScope() as scope:  # noqa: ASYNC100 - the caller's block has checkpoints, or needs no cancelling
-            self._users.add(scope)
+            self._users[scope] = None
             try:
                 yield
             finally:
-                self._users.discard(scope)
-        if scope.cancelled_caught:
-            raise self._closed()
+                why = self._users.pop(scope)
+        if scope.cancelled_caught and why is not None:
+            raise why
 
     # -- what the session calls ----------------------------------------------------------------------------------------
 
@@ -130,12 +131,12 @@ class Gate:
                 self._opened = trio.Event()
             else:
                 for scope in self._users:
+                    self._users[scope] = self._users[scope] or self._closed()  # a resolved gap is forgotten at once
                     scope.cancel(reason="the trading gate closed")
             self._on_event(event)
 
     def _closed(self) -> GateClosed:
-        reasons = self.reasons or ("it closed for a moment",)
-        return GateClosed(f"the trading gate is closed: {'; '.join(reasons)}", reasons=reasons, codes=self.codes)
+        return GateClosed(f"the trading gate is closed: {'; '.join(self.reasons)}", reasons=self.reasons, codes=self.codes)
 
 
 def _when_old(since: float, age: float) -> float:

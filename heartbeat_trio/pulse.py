@@ -24,8 +24,9 @@ from .events import (
 from .exceptions import PongTimeout
 from .sansio.cause import explain
 from .sansio.clocks import ClockWatch
-from .sansio.heartbeat import PUNCTUAL, Heartbeat, SendPing
+from .sansio.heartbeat import PUNCTUAL, Heartbeat
 from .sansio.pinglog import PingLog
+from .sansio.pings import SendPing
 from .transports.catch_up import catch_up, gather_evidence
 from .transports.kernel import read_clocks
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .config import HeartbeatPolicy
     from .events import Evidence, PingRecord
     from .protocol.messages import Pong
+    from .sansio.pings import Accused
     from .sansio.quality import ConnectionQuality
     from .transports.abc import Transport
 
@@ -98,7 +100,9 @@ class Pulse:
         below = self._transport.bytes_below()
         info = None if below is None else below.tcp_info()
         network = None if info is None else info.rtt
-        events = self.heartbeat.receive_pong(pong.nonce, now, receipt=pong.receipt, network=network)
+        accused = self.heartbeat.accused(now)
+        evidence = None if accused is None else self._gather(accused, now)
+        events = self.heartbeat.receive_pong(pong.nonce, now, receipt=pong.receipt, network=network, evidence=evidence)
         if not events:
             self._quality.record_unknown_pong(now)
         self._perform(events)
@@ -129,6 +133,11 @@ class Pulse:
         self._log.close()
         self._hand_on_records()
 
+    def evidence(self) -> Evidence:
+        """What is known now, whatever ends the connection."""
+        now = trio.current_time()
+        return self._gather(self.heartbeat.suspected(now), now)
+
     def why_dead(self, name: str) -> PongTimeout:
         """The peer's death in words, with whose fault it was."""
         heartbeat = self.heartbeat
@@ -155,8 +164,11 @@ class Pulse:
         accused = heartbeat.accused(now)
         if accused is None:  # the answer lay unread
             return None
-        lateness = woken - due if woken - due > PUNCTUAL else 0.0
-        return gather_evidence(self._transport, accused, quiet_for=heartbeat.quiet_for(now), lateness=lateness)
+        return self._gather(accused, now, lateness=woken - due if woken - due > PUNCTUAL else 0.0)
+
+    def _gather(self, accused: Accused, now: float, *, lateness: float = 0.0) -> Evidence:
+        quiet_for = self.heartbeat.quiet_for(now)
+        return gather_evidence(self._transport, accused, quiet_for=quiet_for, lateness=lateness)
 
     def _check_clocks(self) -> None:
         for event in self._clocks.check(read_clocks(), trio.current_time()):
@@ -197,13 +209,13 @@ class Pulse:
                 extra = quality.record_pong(event.rtt, now, is_exact=event.is_exact, local=event.local)
                 log.decide(event.ping, "answered", rtt=event.rtt, is_exact=event.is_exact, blame=event.blame)
             case PongLate():
-                quality.record_late_pong(event.rtt, now)
-                log.decide(event.ping, "late", rtt=event.rtt, blame=event.blame)
+                quality.record_late_pong(event.rtt, now, is_exact=event.is_exact)
+                log.decide(event.ping, "late", rtt=event.rtt, is_exact=event.is_exact, blame=event.blame)
             case PongMissed():
                 extra = quality.record_missed_pong(now)
                 log.decide(event.ping, "missed", blame=event.blame)
             case PongVoided():
-                quality.record_voided(now, local=event.local)
+                quality.record_voided(now, is_answered=event.is_answered, local=event.local)
                 log.decide(event.ping, "voided", blame=event.blame)
             case Suspected() | StateChanged():
                 self._judge_detector(now)

@@ -49,6 +49,7 @@ async def test_handler_is_called_once_per_connection(autojump_clock: MockClock, 
     kinds = [type(event) for event in events if isinstance(event, Connecting | Connected | Lost | RetryScheduled)]
     assert kinds == [*[Connecting, Connected, Lost, RetryScheduled] * 2, Connecting, Connected]
     assert {event.cause for event in events if isinstance(event, Lost)} == {"reset"}
+    assert all(event.evidence is not None for event in events if isinstance(event, Lost))
 
 
 async def test_the_connections_own_end_out_of_the_handler_is_the_end(

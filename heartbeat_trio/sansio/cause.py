@@ -63,12 +63,19 @@ def is_local_stall(evidence: Evidence) -> bool:
     return bool(evidence.unread) or (lag >= STALL and evidence.timeout - lag <= FAIR_CHANCE)
 
 
-def is_path_dead(evidence: Evidence) -> bool:
-    """Whether the peer's kernel does not acknowledge what was sent, though its window is open."""
+def is_path_dead(evidence: Evidence, *, age: float | None = None) -> bool:
+    """Whether the peer's kernel does not acknowledge what was sent, though its window is open.
+
+    Args:
+        evidence: What is known.
+        age: Seconds since what is judged was sent; by default that of the evidence's ping.
+    """
     if not evidence.unacknowledged or evidence.window == 0:
         return False
-    nothing_came = (evidence.acknowledged_ago or 0.0) >= SINCE_THE_PING * evidence.age
-    return nothing_came or (evidence.backoff or 0) >= DEAD_BACKOFF
+    retransmissions = evidence.backoff or 0
+    nothing_came = (evidence.acknowledged_ago or 0.0) >= SINCE_THE_PING * (evidence.age if age is None else age)
+    # Without any retransmission, what has no acknowledgement may have left only now.
+    return retransmissions >= DEAD_BACKOFF or (retransmissions > 0 and nothing_came)
 
 
 def explain(cause: Cause, evidence: Evidence | None = None) -> str:

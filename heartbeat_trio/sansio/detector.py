@@ -70,6 +70,7 @@ class AdaptiveDetector:
         self._minimum, self._maximum = policy.minimum_pto, policy.maximum_pto
         self._estimator = RttEstimator()
         self._deadline = inf
+        self._watched = self._last_sent = -inf
         self._path_check = inf
         self.level = Level.TRUSTED
         self.health = 0
@@ -92,9 +93,16 @@ class AdaptiveDetector:
         """Whether it is time to ask the kernel about what was sent."""
         return self._path_check <= now
 
+    @property
+    def watched_since(self) -> float:
+        """When the bytes left whose acknowledgement `check_path` is about."""
+        return self._watched
+
     def sent(self, now: float) -> None:
         """Any bytes left: their acknowledgement is due before long."""
-        self._path_check = min(self._path_check, now + PATH_CHECK)
+        self._last_sent = now
+        if self._path_check == inf:
+            self._watch(now)
 
     def ping_sent(self, now: float) -> None:
         """A ping left: its answer is due."""
@@ -126,10 +134,15 @@ class AdaptiveDetector:
     def check_path(self, now: float, *, is_dead: bool) -> bool:
         """The kernel was asked. Returns whether that changed the level."""
         self._path_check = inf
+        if self._last_sent > self._watched:  # what has left since is watched next
+            self._watch(self._last_sent)
         if not is_dead or not self._move(Sign.PATH_DEAD):
             return False
         self._deadline = now + self.pto * PATIENCE[self.level]
         return True
+
+    def _watch(self, sent_at: float) -> None:
+        self._watched, self._path_check = sent_at, sent_at + PATH_CHECK
 
     def _move(self, sign: Sign) -> bool:
         old, self.level = self.level, TRANSITIONS.get((self.level, sign), self.level)

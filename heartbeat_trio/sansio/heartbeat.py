@@ -17,8 +17,6 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from ..events import (
     Cause,
     ConnectionState,
@@ -34,7 +32,7 @@ from ..events import (
 from .cause import STALL, classify, classify_peer, is_path_dead
 from .detector import AdaptiveDetector, Level
 from .limits import RollingLimit
-from .pings import REMEMBERED, Fate, Happening, PingLedger, SentPing
+from .pings import REMEMBERED, Accused, Fate, Happening, PingLedger, SendPing, SentPing
 
 if TYPE_CHECKING:
     from random import Random
@@ -49,40 +47,21 @@ NOTICEABLE = 0.05
 """Seconds from the kernel's receipt of a pong to ours from which on the delay is blamed on our own loop."""
 
 SPREAD, SPREAD_PART = 1.0, 0.2
-"""Seconds, and part of an interval, over which connections spread their pings again after a stall of our own."""
+"""Seconds, and part of an interval, by which connections ping sooner after a stall of our own, not to beat in step."""
 
 PROBE_PERIOD = 60.0
 """Seconds in which `HeartbeatPolicy.max_probes` may be sent."""
 
 
-class SendPing(msgspec.Struct, frozen=True):
-    """Command to the shell: send a ping with this nonce now, without waiting, and call `Heartbeat.ping_sent`.
-
-    ``number`` counts the connection's pings from 1.
-    """
-
-    nonce: bytes
-    number: int
-
-
-class Accused(msgspec.Struct, frozen=True):
-    """What a verdict would be about: bytes that were due to leave then, whether they did, and how long an answer had."""
-
-    due: float
-    timeout: float
-    was_sent: bool
-
-
 class Heartbeat:
     """Decides when to ping, what became of each ping, and when the peer is dead.
 
-    The first ping is due at once, the second U(0.5, 1) intervals later (so that connections opened together do not beat
-    in step), then one every interval on an absolute schedule. A tick that passed while we slept is skipped, and a long sleep
-    moves the schedule.
+    The first ping is due at once, the second U(0.5, 1) intervals later (so that connections opened together do not beat in
+    step), then one every interval on an absolute schedule. A tick missed in our sleep is skipped; a long sleep moves the rest.
 
     A miss counts towards the end only if its ping was due after the last sign of life, so that a silent peer is called
     dead between ``(max_missed_pongs - 1) * ping_interval + pong_timeout`` and `HeartbeatPolicy.bound` seconds after the
-    last byte that counted, whatever came before.
+    last byte that counted. A stall of our own may make it `SPREAD` seconds sooner; the ping it excuses, one timeout later.
 
     Args:
         policy: Intervals, limits, and what counts as life.
@@ -167,11 +146,15 @@ class Heartbeat:
 
         None if there is no verdict to be found.
         """
-        has_doubt = self._has_doubt(now)
+        has_expired = self._pings.earliest_deadline() <= now
+        return self.suspected(now) if has_expired or self._has_doubt(now) else None
+
+    def suspected(self, now: float) -> Accused:
+        """What a verdict would be about if there had to be one: the oldest ping in flight, or what was sent last."""
         ping = self._pings.oldest_in_flight()
-        if ping is not None and (has_doubt or self._pings.earliest_deadline() <= now):
-            return Accused(ping.tick, ping.deadline - ping.tick, ping.sent_at is not None)
-        return Accused(self._last_sent, now - self._last_sent, was_sent=True) if has_doubt else None
+        if ping is None:
+            return Accused(self._last_sent, now - self._last_sent, was_sent=True)
+        return Accused(ping.tick, ping.deadline - ping.tick, ping.sent_at is not None)
 
     def handle_timer(self, now: float, evidence: Evidence | None = None) -> list[Event | SendPing]:
         """Judge expired pings, and send the ping that is due. Early calls do nothing.
@@ -187,7 +170,7 @@ class Heartbeat:
 
     def request_probe(self, now: float) -> None:
         """Somebody has a doubt: let a ping be sent now, within `HeartbeatPolicy.max_probes`."""
-        if self._policy.max_probes and self._probes.try_acquire(now):
+        if self._probe_at > now and self._policy.max_probes and self._probes.try_acquire(now):
             self._probe_at = now
 
     def bytes_sent(self, now: float) -> None:
@@ -211,7 +194,13 @@ class Heartbeat:
         return self._live(now) if self._policy.liveness == "any_inbound" else []
 
     def receive_pong(
-        self, nonce: bytes, now: float, *, receipt: Receipt | None = None, network: float | None = None
+        self,
+        nonce: bytes,
+        now: float,
+        *,
+        receipt: Receipt | None = None,
+        network: float | None = None,
+        evidence: Evidence | None = None,
     ) -> list[Event]:
         """A pong came; b"" is one without a nonce, which answers the oldest unanswered ping (TCP keeps order).
 
@@ -223,6 +212,7 @@ class Heartbeat:
             now: When our program saw it.
             receipt: When our kernel had it, where known.
             network: The kernels' own round-trip time in seconds, where known.
+            evidence: What is known, should the pong have come after its ping's deadline.
         """
         nonce = nonce or self._pings.oldest_sent()
         matched = self._pings.get(nonce)
@@ -230,8 +220,8 @@ class Heartbeat:
             self.unknown_pongs += 1
             return []
         *older, ping = self._pings.take_until(nonce)
-        events = [self._acknowledge(each, now) for each in older]
-        events.append(self._answer(ping, matched.sent_at, now, receipt, network))
+        events = [self._acknowledge(each, now, evidence) for each in older]
+        events.append(self._answer(ping, matched.sent_at, now, receipt, network, evidence))
         self._last_inbound = self._last_pong = now
         self.missed_pongs = 0
         return [*events, *self._live(now), *self._change_state(ConnectionState.CONNECTED, now)]
@@ -260,9 +250,8 @@ class Heartbeat:
         self._next_tick += interval * (self._rng.uniform(0.5, 1) if self._is_first else 1)
         self._is_first = False
         if late > interval / 4:
-            # A long delay of ours moves the whole schedule: pings in quick succession would count one silence twice. It
-            # spreads it too, since it hit every connection of the program, and they would beat in step from now on.
-            self._next_tick = now + interval + self._rng.uniform(0, min(SPREAD, SPREAD_PART * interval))
+            # It hit every connection of the program; and pings in quick succession would count one silence twice.
+            self._next_tick = now + interval - self._rng.uniform(0, min(SPREAD, SPREAD_PART * interval))
         return tick
 
     # -- judging -------------------------------------------------------------------------------------------------------
@@ -290,11 +279,13 @@ class Heartbeat:
 
     def _miss(self, ping: SentPing, now: float, evidence: Evidence | None) -> list[Event]:
         self._pings.move(ping, Happening.DEADLINE)
-        self._blame(evidence)
-        ping.blame, ping.evidence = self.blame, evidence
         self.missed_pongs += 1
         if ping.tick >= self._last_life and not ping.is_probe:
             self._misses_since_life += 1
+        self._blame(evidence)
+        if self._is_pongless(now):
+            self.blame = Cause.PEER_SLOW  # its program says something all the time
+        ping.blame, ping.evidence = self.blame, evidence
         state = ConnectionState.DISCONNECTED if self._is_dead(now) else ConnectionState.DEGRADED
         missed = PongMissed(at=now, ping=ping.number, missed=self.missed_pongs, blame=self.blame, evidence=evidence)
         return [missed, *self._change_state(state, now)]
@@ -304,8 +295,13 @@ class Heartbeat:
         self.evidence = evidence
 
     def _is_dead(self, now: float) -> bool:
-        pongless = now - self._last_pong >= self._policy.max_pongless and self._policy.liveness == "any_inbound"
-        return pongless or self._misses_since_life >= self._policy.max_missed_pongs
+        return self._is_pongless(now) or self._misses_since_life >= self._policy.max_missed_pongs
+
+    def _is_pongless(self, now: float) -> bool:
+        """Whether data alone has kept the connection for too long."""
+        policy = self._policy
+        has_data = policy.liveness == "any_inbound" and self._misses_since_life < policy.max_missed_pongs
+        return has_data and now - self._last_pong >= policy.max_pongless
 
     def _has_doubt(self, now: float) -> bool:
         detector = self._detector
@@ -318,7 +314,8 @@ class Heartbeat:
             return []
         has_moved = False
         if detector.must_check_path(now):
-            has_moved = detector.check_path(now, is_dead=evidence is not None and is_path_dead(evidence))
+            age = now - detector.watched_since
+            has_moved = detector.check_path(now, is_dead=evidence is not None and is_path_dead(evidence, age=age))
         if not has_moved and detector.has_expired(now):
             if evidence is not None and (evidence.loop_lag or 0.0) >= STALL and not self._has_excused:
                 self._has_excused = True
@@ -338,40 +335,47 @@ class Heartbeat:
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
-    def _answer(self, ping: SentPing, sent_at: float, now: float, receipt: Receipt | None, network: float | None) -> Event:
+    def _answer(
+        self,
+        ping: SentPing,
+        sent_at: float,
+        now: float,
+        receipt: Receipt | None,
+        network: float | None,
+        evidence: Evidence | None,
+    ) -> Event:
         """The pong of this very ping came."""
         rtt = max(0.0, (now if receipt is None else receipt.at) - sent_at)
         local = None if receipt is None else max(0.0, now - receipt.at)
+        is_exact = None if receipt is None else receipt.is_exact
         is_ours = local is not None and local > NOTICEABLE
         fate = self._settle(ping, now)
         if self._detector is not None:
             self._detector.answered(rtt, is_ours=is_ours or fate is Fate.VOIDED)
         if fate is Fate.LATE:
-            return PongLate(at=now, ping=ping.number, rtt=rtt, blame=ping.blame, evidence=ping.evidence)
+            return PongLate(at=now, ping=ping.number, rtt=rtt, is_exact=is_exact, blame=ping.blame, evidence=ping.evidence)
         if fate is Fate.VOIDED:
-            return PongVoided(at=now, ping=ping.number, local=local)
+            return PongVoided(at=now, ping=ping.number, evidence=evidence, is_answered=True, local=local)
         network = None if network is None else min(network, rtt)
         return PongReceived(
             at=now,
             ping=ping.number,
             rtt=rtt,
-            is_exact=None if receipt is None else receipt.is_exact,
+            is_exact=is_exact,
             network=network,
             peer=None if network is None else rtt - network,
             local=local,
             blame=Cause.LOCAL_STALL if is_ours else None,
         )
 
-    def _acknowledge(self, ping: SentPing, now: float) -> Event:
+    def _acknowledge(self, ping: SentPing, now: float, evidence: Evidence | None) -> Event:
         """A later pong acknowledged this ping as well."""
         fate = self._settle(ping, now)
         if fate is Fate.LATE:
             return PongLate(at=now, ping=ping.number, rtt=None, blame=ping.blame, evidence=ping.evidence)
-        return (
-            PongReceived(at=now, ping=ping.number, rtt=None)
-            if fate is Fate.ANSWERED
-            else PongVoided(at=now, ping=ping.number)
-        )
+        if fate is Fate.VOIDED:
+            return PongVoided(at=now, ping=ping.number, evidence=evidence, is_answered=True)
+        return PongReceived(at=now, ping=ping.number, rtt=None)
 
     def _settle(self, ping: SentPing, now: float) -> Fate:
         # At the very instant of the deadline, what was called missed already stays so.

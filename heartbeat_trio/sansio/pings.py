@@ -11,6 +11,8 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from ..events import Cause, Evidence
 
@@ -49,6 +51,24 @@ TRANSITIONS: dict[tuple[Fate, Happening], Fate] = {
     (Fate.MISSED, Happening.PONG_AFTER_DEADLINE): Fate.LATE,
 }
 """What is not listed cannot happen: the other fates are final, and a final ping is forgotten."""
+
+
+class SendPing(msgspec.Struct, frozen=True):
+    """Command to the shell: send a ping with this nonce now, without waiting, and call `Heartbeat.ping_sent`.
+
+    ``number`` counts the connection's pings from 1.
+    """
+
+    nonce: bytes
+    number: int
+
+
+class Accused(msgspec.Struct, frozen=True):
+    """What a verdict would be about: bytes that were due to leave then, whether they did, and how long an answer had."""
+
+    due: float
+    timeout: float
+    was_sent: bool
 
 
 class SentPing:

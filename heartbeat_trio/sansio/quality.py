@@ -108,8 +108,11 @@ class ConnectionQuality:
         self.missed_pongs += 1
         return self._watch_latency(now)
 
-    def record_late_pong(self, rtt: float | None, now: float) -> list[Event]:
-        """The pong of the oldest missed ping came, after `rtt` seconds where that is known."""
+    def record_late_pong(self, rtt: float | None, now: float, *, is_exact: bool | None = None) -> list[Event]:
+        """The pong of the oldest missed ping came, after `rtt` seconds where that is known and no mere upper bound."""
+        if is_exact is False:
+            self._counts["inexact"] += 1
+            rtt = None
         self.missed_pongs = 0
         self._counts["missed"] -= 1
         self._counts["late"] += 1
@@ -120,11 +123,12 @@ class ConnectionQuality:
             self._stats.replace(self._pong_timeout, rtt)
         return []
 
-    def record_voided(self, now: float, *, local: float | None = None) -> list[Event]:
-        """The delay was ours: `local` seconds from the kernel's receipt to ours, where known."""
+    def record_voided(self, now: float, *, is_answered: bool, local: float | None = None) -> list[Event]:
+        """The delay was ours: `local` seconds from the kernel's receipt to ours, where a pong came and that is known."""
         self._add_local(local)
         self._count("voided", now)
-        self.missed_pongs = 0
+        if is_answered:
+            self.missed_pongs = 0
         return []
 
     def record_cancelled(self, now: float) -> list[Event]:

@@ -9,7 +9,7 @@ import trio
 from ..events import Evidence
 
 if TYPE_CHECKING:
-    from ..sansio.heartbeat import Accused
+    from ..sansio.pings import Accused
     from .abc import Transport
 
 LIMIT = 1.0

@@ -18,7 +18,7 @@ import trio
 
 from .abc import Arrival, ByteStream
 from .kernel import ANCILLARY, enable_timestamps, read_tcp_info, set_user_timeout, stamp_age
-from .loop_watch import STALL, watch_loop
+from .loop_watch import LATE, watch_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -238,7 +238,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         """Nothing was here at the poll before the one that woke us; nor, probably, until that one woke, if it waited."""
         self._empty_at = max(self._empty_at, watch.previous_poll)
         self._quiet_until = watch.last_poll - WAKE_UP if watch.has_waited else None
-        self._is_behind = self._is_behind or watch.lateness > STALL
+        self._is_behind = self._is_behind or watch.lateness > LATE
 
     async def _wait(self, wait: Callable[[socket.socket], object]) -> None:
         await wait(self._socket)  # type: ignore[misc]  # both are coroutine functions; Trio's stubs differ by platform

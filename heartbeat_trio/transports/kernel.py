@@ -29,6 +29,8 @@ _TCP_INFO = struct.Struct("=8B24I4Q6I4Q2I2Q4I")
 _BACKOFF, _UNACKED, _LAST_DATA_RECV, _LAST_ACK_RECV, _RTT, _NOTSENT, _SND_WND = 4, 12, 19, 20, 23, 38, 53
 
 TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
+MAX_TIMEOUT = 2**31 - 1
+"""Milliseconds: the option is an `int`."""
 
 
 class Clocks(NamedTuple):
@@ -103,4 +105,4 @@ def read_tcp_info(sock: socket.socket) -> TcpInfo | None:
 def set_user_timeout(sock: socket.socket, seconds: float) -> None:
     """Let the kernel end the connection when what we sent is not acknowledged for so long (RFC 5482); a backstop."""
     if TCP_USER_TIMEOUT is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, int(seconds * 1000))
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, min(int(seconds * 1000), MAX_TIMEOUT))

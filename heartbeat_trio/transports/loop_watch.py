@@ -11,8 +11,10 @@ from collections import deque
 
 import trio
 
-STALL = 0.005
-"""Seconds from which on the loop's absence is a stall."""
+from ..sansio.cause import STALL
+
+LATE = 0.005
+"""Seconds from which on the loop was late, and what it reads may have waited."""
 
 BLOCKED = 0.0001
 """Seconds from which on a poll really waited: nothing was ready when it began."""
@@ -60,12 +62,15 @@ class LoopWatch(trio.abc.Instrument):
             self._looked_at = now
 
     def lag(self, since: float, until: float) -> float:
-        """Seconds between two times in which the loop did not run; shorter absences than `STALL` are none."""
-        current = (self.last_poll, until) if until - self.last_poll > STALL else (until, until)
+        """Seconds between two times in which the loop did not run.
+
+        Shorter absences than `cause.STALL` are none, however many: between them it looked for news, and a pong was found.
+        """
+        current = (self.last_poll, until) if until - self.last_poll >= STALL else (until, until)
         return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in (*self._stalls, current))
 
     def _note(self, begin: float, end: float) -> float:
-        if end - begin > STALL:
+        if end - begin >= STALL:
             self._stalls.append((begin, end))
         return end - begin
 

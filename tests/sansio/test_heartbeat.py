@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from heartbeat_trio.config import HeartbeatPolicy
 from heartbeat_trio.events import (
+    Cause,
     ConnectionState,
     Event,
     PongLate,
@@ -20,8 +21,8 @@ from heartbeat_trio.events import (
     PongVoided,
     StateChanged,
 )
-from heartbeat_trio.sansio.heartbeat import Heartbeat, SendPing
-from heartbeat_trio.sansio.pings import REMEMBERED, TRANSITIONS, Fate, Happening
+from heartbeat_trio.sansio.heartbeat import Heartbeat
+from heartbeat_trio.sansio.pings import REMEMBERED, TRANSITIONS, Fate, Happening, SendPing
 
 CLASSIC = HeartbeatPolicy()
 
@@ -133,6 +134,17 @@ def test_missed_then_late() -> None:
     assert (0, 1) == (driver.heartbeat.count(Fate.MISSED), driver.heartbeat.count(Fate.LATE))
 
 
+def test_a_pong_found_too_late_voids_the_older_pings_whose_time_was_over() -> None:
+    """They were answered all the same, and so were those that still had time."""
+    driver = Driver(HeartbeatPolicy(ping_interval=1, pong_timeout=3))
+    driver.run_until(1002.9)
+    driver.now = 1003.1
+
+    *older, newest = driver.pong(len(driver.nonces) - 1)
+    assert PongVoided(at=1003.1, ping=1, is_answered=True) == older[0]
+    assert {PongReceived} == {type(event) for event in [*older[1:], newest]}
+
+
 def test_pong_found_while_catching_up_voids_its_ping() -> None:
     """After the deadline, but before anybody called it missed: the delay was ours."""
     driver = Driver()
@@ -140,7 +152,7 @@ def test_pong_found_while_catching_up_voids_its_ping() -> None:
     driver.now = 1003.5
     assert driver.heartbeat.accused(driver.now) is not None
 
-    assert [PongVoided(at=1003.5, ping=1)] == driver.pong(0)
+    assert [PongVoided(at=1003.5, ping=1, is_answered=True)] == driver.pong(0)
     assert driver.heartbeat.accused(driver.now) is None
     assert driver.heartbeat.count(Fate.VOIDED) == 1
 
@@ -212,6 +224,7 @@ def test_data_keeps_alive_but_does_not_hide_missing_pongs() -> None:
 
     assert driver.heartbeat.missed_pongs >= 11
     assert 1060 <= driver.now <= 1060 + 5 + 3
+    assert Cause.PEER_SLOW is driver.heartbeat.blame
 
 
 def test_pong_only_ignores_data() -> None:
@@ -270,7 +283,23 @@ def test_a_long_stall_skips_ticks_and_moves_the_schedule() -> None:
         nexts.add(driver.heartbeat.next_deadline())
 
     assert len(nexts) == 20
-    assert 1038 <= min(nexts) < max(nexts) <= 1039
+    assert 1037 <= min(nexts) < max(nexts) <= 1038  # sooner, never later: the bound holds
+
+
+@pytest.mark.parametrize("stall", [1.3, 2.0, 4.0, 9.0])
+def test_a_peer_that_dies_after_our_stall_is_found_within_the_bound(stall: float) -> None:
+    """It answered right after the stall, and never again."""
+    for seed in range(20):
+        driver = Driver(seed=seed)
+        driver.run_until(1004.9)
+        driver.pong(len(driver.nonces) - 1)
+        driver.now += stall
+        driver.wake()
+        driver.now += 0.01
+        died_at = driver.now
+        driver.pong(len(driver.nonces) - 1)
+
+        assert driver.until_lost() - died_at <= CLASSIC.bound
 
 
 def test_tutorial_memory_is_bounded_by_the_misses() -> None:

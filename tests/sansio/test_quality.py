@@ -142,6 +142,31 @@ def test_a_new_connection_begins_anew() -> None:
     assert (30, 0, None) == (quality.snapshot(2.0).answered, quality.snapshot(2.0).n, quality.snapshot(2.0).p50)
 
 
+def test_a_void_without_a_pong_ends_no_misses() -> None:
+    """Only an answer does: the peer has said nothing."""
+    quality = quality_of([0.02] * 5)
+    quality.record_missed_pong(2.0)
+
+    quality.record_voided(3.0, is_answered=False)
+    assert 1 == quality.missed_pongs
+    quality.record_voided(4.0, is_answered=True)
+    assert 0 == quality.missed_pongs
+
+
+def test_a_late_pong_that_is_an_upper_bound_is_no_sample() -> None:
+    """It is counted as such; the miss stays as long as its timeout."""
+    quality = quality_of([0.02] * 5)
+    quality.record_missed_pong(2.0)
+    quality.record_late_pong(4.0, 4.0, is_exact=False)
+
+    assert (1, 0, 1, 3.0) == (
+        quality.snapshot(4.0).late,
+        quality.snapshot(4.0).missed,
+        quality.snapshot(4.0).inexact,
+        quality.snapshot(4.0).maximum,
+    )
+
+
 def test_windows_count_from_the_first_question() -> None:
     """Who never asks pays nothing."""
     quality = quality_of([0.02] * 5)
@@ -150,7 +175,7 @@ def test_windows_count_from_the_first_question() -> None:
     quality.record_pong(0.03, 1.0)
     quality.record_missed_pong(2.0)
     quality.record_late_pong(3.5, 3.5)
-    quality.record_voided(4.0)
+    quality.record_voided(4.0, is_answered=True)
     quality.record_cancelled(5.0)
     window = quality.window(5, 5.0)
 
@@ -204,7 +229,10 @@ class QualityMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.counts["in_flight"])
     @rule(outcome=st.sampled_from(["voided", "cancelled"]))
     def other(self, outcome: str) -> None:
-        (self.quality.record_voided if outcome == "voided" else self.quality.record_cancelled)(self.now)
+        if outcome == "voided":
+            self.quality.record_voided(self.now, is_answered=True)
+        else:
+            self.quality.record_cancelled(self.now)
         self.decide(outcome, None)
 
     @rule()
@@ -253,7 +281,7 @@ def test_our_own_delay_is_kept_apart() -> None:
         quality.record_ping(0.0)
         quality.record_pong(0.010, 0.0, is_exact=True, local=local)
     quality.record_ping(0.0)
-    quality.record_voided(0.0, local=2.0)
+    quality.record_voided(0.0, local=2.0, is_answered=True)
     snapshot = quality.snapshot(0.0)
 
     assert (0.002, 2.0, 2.0, 3) == (snapshot.local_p50, snapshot.local_p99, snapshot.local_maximum, snapshot.local_n)

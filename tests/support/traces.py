@@ -16,7 +16,8 @@ from random import Random
 
 from heartbeat_trio.config import HeartbeatPolicy
 from heartbeat_trio.events import Event, Evidence, Receipt, Suspected
-from heartbeat_trio.sansio.heartbeat import Heartbeat, SendPing
+from heartbeat_trio.sansio.heartbeat import Heartbeat
+from heartbeat_trio.sansio.pings import SendPing
 
 DAY = 86_400.0
 HOUR = 3600.0

@@ -166,3 +166,11 @@ async def test_works_over_unix_sockets() -> None:
         await ours.send_all(b"x")
         assert await theirs.receive_some() == b"x"
         assert ours.peer == "a local socket"
+
+
+async def test_a_timeout_beyond_what_the_kernel_takes_is_its_longest() -> None:
+    """Its option is an `int` of milliseconds: 24.8 days."""
+    async with open_pair() as (client, _):
+        client.set_user_timeout(1e9)
+        if sys.platform == "linux":
+            assert 2**31 - 1 == client._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
