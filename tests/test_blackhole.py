@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 CHILD = Path(__file__).parent / "support" / "blackhole.py"
 
 

@@ -24,6 +24,8 @@ from heartbeat_trio.transports.evidence import SocketStream, listen_tcp
 from heartbeat_trio.transports.tls import wrap_tls
 from heartbeat_trio.transports.websocket import accept_websocket
 
+pytestmark = pytest.mark.alone
+
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("127.0.0.1", "server")
 

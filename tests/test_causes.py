@@ -9,6 +9,8 @@ import pytest
 from heartbeat_trio.events import Cause
 from tests.support.causes import Verdict, classify_in_child, why_not
 
+pytestmark = pytest.mark.alone
+
 POSSIBLE = [cause for cause in Cause if why_not(cause) is None]
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.truth import measure, measure_over_link, percentile, why_no_link
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the truth is told by Linux's receive timestamps")
 @pytest.mark.parametrize("scheme", ["tcp", "ws"])

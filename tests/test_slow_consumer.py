@@ -16,6 +16,8 @@ from heartbeat_trio.session import open_session
 from heartbeat_trio.testing import VirtualNetwork
 from heartbeat_trio.transports.abc import Connector
 
+pytestmark = pytest.mark.alone
+
 POLICY = HeartbeatPolicy(ping_interval=0.25, pong_timeout=0.2)
 
 

@@ -9,6 +9,8 @@ import trio
 
 from tests.support.stalls import KINDS, POLICY, Outcome, distant_peer, survive
 
+pytestmark = pytest.mark.alone
+
 CONNECTIONS = 20
 STALL = 2.0
 

@@ -57,7 +57,7 @@ class Heartbeat:
     """Decides when to ping, what became of each ping, and when the peer is dead.
 
     The first ping is due at once, the second U(0.5, 1) intervals later (so that connections opened together do not beat in
-    step), then one every interval on an absolute schedule. A tick missed in our sleep is skipped; a long sleep moves the rest.
+    step), then one every interval on an absolute schedule. A tick missed asleep is skipped; a long sleep moves the rest.
 
     A miss counts towards the end only if its ping was due after the last sign of life, so that a silent peer is called
     dead between ``(max_missed_pongs - 1) * ping_interval + pong_timeout`` and `HeartbeatPolicy.bound` seconds after the

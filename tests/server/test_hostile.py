@@ -18,6 +18,8 @@ from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_quotes
 from heartbeat_trio.transports.evidence import SocketListener, listen_tcp
 from tests.support.raw_clients import PING, encode_frame, port_of, request
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 3.0
 RATE = 50.0
 SYMBOLS = tuple(f"SYM{number}" for number in range(10))
