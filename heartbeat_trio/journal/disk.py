@@ -49,6 +49,7 @@ class Disk:
         self._told: set[str] = set()
         self._reported = 0
         self._has_warned = False
+        self._has_warned_of_sync = False
         self._encoder = msgspec.json.Encoder()
         self._file = JournalFile(folder, writer, max_bytes=policy.max_bytes, make_head=self._make_head)
 
@@ -69,7 +70,7 @@ class Disk:
         before = self._file.lines
         is_well = True
         try:
-            self._file.append(self._encoder.encode_lines(lines), fsync=self._needs_fsync(batch))
+            self._file.append(self._encoder.encode_lines(lines))
         except OSError as error:
             is_well = False
             self.warn(error)
@@ -77,6 +78,8 @@ class Disk:
             self._told |= {content["session"] for name, content in batch if name == "session"}
         self._account(len(batch), missing, self._file.lines - before)
         self._has_warned = self._has_warned and not is_well
+        if is_well and self._needs_fsync(batch):
+            self._sync()
         return is_well
 
     def close(self) -> None:
@@ -93,6 +96,20 @@ class Disk:
 
     def _needs_fsync(self, batch: Sequence[Record]) -> bool:
         return self._fsync == "always" or (self._fsync == "issues" and any(name in ISSUES for name, _ in batch))
+
+    def _sync(self) -> None:
+        """What was written counts as written, whatever comes of this: many file systems know no fsync."""
+        try:
+            self._file.sync()
+        except OSError as error:
+            if not self._has_warned_of_sync:
+                self._has_warned_of_sync = True
+                logger.warning(
+                    "the journal in %s is written, but fsync fails (%s): a power cut may cost its last records;"
+                    ' JournalPolicy(fsync="never") does without.',
+                    self.folder,
+                    error.strerror or str(error),
+                )
 
     def _make_head(self) -> bytes:
         sessions = self._sessions()

@@ -39,12 +39,8 @@ class JournalFile:
         self.lines = 0
         """Whole lines that the disk took, the heads apart."""
 
-    def append(self, data: bytes, *, fsync: bool) -> None:
+    def append(self, data: bytes) -> None:
         """Append whole lines.
-
-        Args:
-            data: The lines.
-            fsync: Whether the disk is to keep them at once.
 
         Raises:
             OSError: Not everything was written; `lines` tells how much. A torn line may be left, which readers skip.
@@ -58,7 +54,10 @@ class JournalFile:
                 if not self._has_room(len(chunk), day):
                     self._begin(day)
                 self._write(chunk)
-        if fsync and self._descriptor is not None:
+
+    def sync(self) -> None:
+        """Have the disk keep what was written. Not every file system can: `OSError` says nothing about the lines."""
+        if self._descriptor is not None:
             os.fsync(self._descriptor)
 
     def close(self) -> None:
@@ -88,8 +87,7 @@ class JournalFile:
         self.close()
         self._day, self._number = day, 1 if day != self._day else self._number + 1
         self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        self._path = self._folder / f"{day}.{self._writer}.{self._number:04}{SUFFIX}"
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, MODE)
+        self._descriptor = self._create()
         lines = self.lines
         try:
             self._size = self._write_all(self._make_head())
@@ -98,6 +96,15 @@ class JournalFile:
             with suppress(OSError):
                 self._path.unlink()  # a full disk is tried again and again: leave no stump each time
             raise
+
+    def _create(self) -> int:
+        """Open the next file that is not there yet: where the clock was set back over midnight, the day has some."""
+        while True:
+            self._path = self._folder / f"{self._day}.{self._writer}.{self._number:04}{SUFFIX}"
+            try:
+                return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, MODE)
+            except FileExistsError:
+                self._number += 1
 
     def _write(self, data: bytes) -> None:
         self._size += self._write_all(data)

@@ -54,6 +54,10 @@ def has_dropped(journal: Journal, count: int) -> bool:
     return journal.dropped == count
 
 
+def has_losses(folder: Path, count: int) -> bool:
+    return events(folder).count("lost") == count
+
+
 async def until(is_true: Callable[[], bool]) -> None:
     """Look every few milliseconds, for at most a few seconds."""
     with trio.fail_after(4):
@@ -174,11 +178,49 @@ async def test_a_session_may_end_twice(tmp_path: Path) -> None:
     assert ["journal", "session", "statistics"] == events(tmp_path)
 
 
+def test_a_clock_set_back_over_midnight_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day that comes again goes on in files of its own, and nothing is overwritten."""
+    days = iter(["2026-11-24", "2026-11-25", "2026-11-24", "2026-11-25", "2026-11-25"])
+    monkeypatch.setattr("heartbeat_trio.journal.files.time.strftime", lambda *_: next(days))
+    file = JournalFile(tmp_path, "w", max_bytes=4096, make_head=lambda: b"")
+    for line in (b"one\n", b"two\n", b"three\n", b"four\n", b"five\n"):
+        file.append(line)
+    file.close()
+
+    assert {
+        "2026-11-24.w.0001.jsonl": b"one\n",
+        "2026-11-24.w.0002.jsonl": b"three\n",
+        "2026-11-25.w.0001.jsonl": b"two\n",
+        "2026-11-25.w.0002.jsonl": b"four\nfive\n",
+    } == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EIO])
+async def test_a_disk_without_fsync_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    """One warning, nothing lost, and no waiting for a disk that takes everything."""
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("heartbeat_trio.journal.files.os.fsync", fail)
+    async with open_journal(tmp_path, policy=FAST) as journal:
+        session = journal.start_session("ws://host/", {}, nothing)
+        for count in range(1, 4):
+            session.record_event(LOST)
+            await until(partial(has_losses, tmp_path, count))
+    [warning] = [record.getMessage() for record in caplog.records if record.name == "heartbeat_trio.journal"]
+
+    assert 0 == journal.dropped
+    assert f"the journal in {tmp_path} is written, but fsync fails ({os.strerror(number)})" in warning
+
+
 def test_a_line_larger_than_a_file_has_one_of_its_own(tmp_path: Path) -> None:
     """No line is ever cut, and none is lost."""
     file = JournalFile(tmp_path, "w", max_bytes=64, make_head=lambda: b"head\n")
     data = b"".join(b"%d" % number * size + b"\n" for number, size in enumerate([5, 200, 1, 40, 70, 3]))
-    file.append(data, fsync=False)
+    file.append(data)
     file.close()
     contents = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
 

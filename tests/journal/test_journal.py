@@ -120,7 +120,7 @@ def test_a_new_day_begins_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("heartbeat_trio.journal.files.time.strftime", lambda *_: next(days))
     file = JournalFile(tmp_path, "w", max_bytes=4096, make_head=lambda: b"head\n")
     for line in (b"one\n", b"two\n", b"three\n"):
-        file.append(line, fsync=True)
+        file.append(line)
     file.close()
 
     assert {
