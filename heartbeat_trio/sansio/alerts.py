@@ -44,6 +44,7 @@ HYSTERESIS = 0.8
 """A figure is well again at this part of its limit: of the latency, or of the failures."""
 EXAMPLE = "for example lost, degraded:10, p95:100ms or success:95%"
 _NUMBER = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([a-z%]*)")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,11}")
 
 
 class _Change(msgspec.Struct, frozen=True):
@@ -98,15 +99,17 @@ class AlertRule(msgspec.Struct, frozen=True):
         """Read a rule: `lost`, `gave_up`, `degraded:10`, `p95:100ms`, `success:95%`, `gap`, `silence`, `gate` ...
 
         Raises:
-            ConfigError: There is no such rule, or its limit makes no sense; the message has an example.
+            ConfigError: There is no such rule, or its limit makes no sense; the message has an example. It shows a name at
+                most: anything else may be a part of the sink's address, where somebody misplaced a ``=``.
         """
         name, colon, argument = text.partition(":")
         kind = _KINDS.get(name)
-        if kind is None:  # what follows the colon may be an address, so it is not shown
-            raise ConfigError(f"alert rule {name[:40]!r} is unknown; known are {', '.join(_KINDS)}; {EXAMPLE}")
+        if kind is None:
+            shown = repr(name) if _NAME.fullmatch(name) else "(not shown)"
+            raise ConfigError(f"alert rule {shown} is unknown; known are {', '.join(_KINDS)}; {EXAMPLE}")
         if kind.default is None:
             if colon:
-                raise ConfigError(f"alert rule {name!r} takes no limit, but {argument[:40]!r} was given; {EXAMPLE}")
+                raise ConfigError(f"alert rule {name!r} takes no limit, so nothing may follow it but =SINK; {EXAMPLE}")
             return cls(name)
         return cls(name, _limit(name, kind, argument) if colon else kind.default)
 
@@ -114,11 +117,11 @@ class AlertRule(msgspec.Struct, frozen=True):
 def _limit(name: str, kind: _Kind, argument: str) -> float:
     found = _NUMBER.fullmatch(argument)
     if found is None or found[2] not in kind.units:
-        raise ConfigError(f"alert rule {name!r}: the limit {argument[:40]!r} is none; it looks like {kind.example}")
+        raise ConfigError(f"alert rule {name!r}: what follows the colon is no limit; it looks like {kind.example}")
     number = float(found[1])
     if not 0 < number <= kind.maximum:
         raise ConfigError(
-            f"alert rule {name!r}: the limit {argument[:40]!r} must be above 0 and at most {kind.maximum:g}{kind.units[0]}; "
+            f"alert rule {name!r}: the limit must be above 0 and at most {kind.maximum:g}{kind.units[0]}; "
             f"it looks like {kind.example}"
         )
     return number / kind.per_one

@@ -97,6 +97,9 @@ class RudeSink(ListSink):
         ("loss=log", "alert rule 'loss' is unknown"),
         ("lost=webhook:s3cret", "alert sink webhook: the address must begin with http"),
         ("webhook:https://host/s3cret?x=1", "alert rule 'webhook' is unknown"),
+        ("degraded:https://host/s3cret?x=1", "alert rule 'degraded': what follows the colon is no limit"),
+        ("lost:webhook:https://host/?token=s3cret", "alert rule 'lost' takes no limit"),
+        ("/usr/bin/notify --key s3cret=lost", "alert rule .not shown. is unknown"),
     ],
 )
 def test_what_is_no_alert(text: str, problem: str) -> None:
