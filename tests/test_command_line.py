@@ -205,6 +205,21 @@ def test_second_interrupt_ends_at_once() -> None:
         server.popen.send_signal(signal.SIGCONT)
 
 
+def test_second_interrupt_does_not_wait_for_an_alert() -> None:
+    """The first leaves alerts on their way two seconds; the second kills the program that delivers one."""
+    with running(
+        "watch", "tcp://127.0.0.1:1", "--output", "json", "--max-attempts", "0", "--alert", "lost=command:sleep 60"
+    ) as client:
+        client.wait_for("alert")
+        client.popen.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert client.popen.poll() is None
+        begin = time.monotonic()
+        client.popen.send_signal(signal.SIGINT)
+        client.popen.communicate(timeout=5)
+        assert time.monotonic() - begin < 1.0
+
+
 def test_a_closed_pipe_is_no_traceback() -> None:
     """`| head -1` ends the reader of our output, not our manners."""
     with running_server() as (_server, listening):

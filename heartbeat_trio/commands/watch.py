@@ -146,27 +146,28 @@ class _Watch:
         options = self.options
         session: Session | None = None
         events: EventChannel | None = None
-        try:
-            async with open_session(
-                endpoint,
-                subscribe=options.subscribe,
-                heartbeat=options.heartbeat,
-                backoff=options.backoff,
-                restart=options.restart,
-                silence=options.silence,
-                rng=self._rng,
-                token=options.token,
-                ssl_context=options.ssl_context,
-                on_raw=self.recorders.get(endpoint),
-                journal=self._journal,
-            ) as session:
-                # Not left with the block: the session's last words come while it closes.
-                watching = session.events()
-                events = await watching.__aenter__()
-                await self._follow(session, events)
-        except GaveUp as error:
-            self._gave_up += 1
-            self._tell(endpoint, EndedForGood(at=trio.current_time(), attempts=error.history))
+        async with trio.open_nursery() as alerts:  # they outlast the session, whose end is news too
+            try:
+                async with open_session(
+                    endpoint,
+                    subscribe=options.subscribe,
+                    heartbeat=options.heartbeat,
+                    backoff=options.backoff,
+                    restart=options.restart,
+                    silence=options.silence,
+                    rng=self._rng,
+                    token=options.token,
+                    ssl_context=options.ssl_context,
+                    on_raw=self.recorders.get(endpoint),
+                    journal=self._journal,
+                ) as session:
+                    # Not left with the block: the session's last words come while it closes.
+                    watching = session.events()
+                    events = await watching.__aenter__()
+                    await self._follow(session, events, alerts)
+            except GaveUp as error:
+                self._gave_up += 1
+                self._tell(endpoint, EndedForGood(at=trio.current_time(), attempts=error.history))
         if session is not None and events is not None:
             for event in events.take_nowait():
                 if not isinstance(event, Closed):  # the very last one
@@ -175,14 +176,13 @@ class _Watch:
             self._tell_final(session)
         self._tell(endpoint, Closed(at=trio.current_time()))
 
-    async def _follow(self, session: Session, events: EventChannel) -> None:
+    async def _follow(self, session: Session, events: EventChannel, alerts: trio.Nursery) -> None:
         """Show what happens until told to stop."""
         row = self._add_row(session)
         session.gate()  # its changes are told, and alerts can be set on them
+        if self.options.alerts:
+            alerts.start_soon(watch_session, session, self.options.alerts, name="alerts")
         async with trio.open_nursery() as nursery:
-            if self.options.alerts:
-                watching = partial(watch_session, session, self.options.alerts, outlasts_cancellation=True)
-                nursery.start_soon(watching, name="alerts")
             nursery.start_soon(self._show_events, session, events, row, name="events")
             nursery.start_soon(self._show_quotes, session, events, row, name="quotes")
             nursery.start_soon(self._show_statistics, session, name="statistics")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from .._broadcast import EventChannel
+    from ..config import GatePolicy
     from ..endpoint import Endpoint
     from ..events import Event, QualitySnapshot
 
@@ -52,6 +53,9 @@ class WatchedSession(Protocol):
     def announce(self, event: Event) -> None:
         """Put an event among its own."""
 
+    def gate(self, policy: GatePolicy | None = None) -> object:
+        """Its trading gate of that policy, opened if it was not asked for before."""
+
 
 def parse_alert(text: str) -> tuple[AlertRule, Sink]:
     """Read an alert as the command line has it: ``RULE=SINK``, such as ``degraded:10=command:/usr/bin/notify-send``.
@@ -71,35 +75,38 @@ async def watch_session(
     *,
     minimum_interval: float = MINIMUM_INTERVAL,
     last_words: float = LAST_WORDS,
-    outlasts_cancellation: bool = False,
+    gate: GatePolicy | None = None,
 ) -> None:
     """Send a session's alerts until it ends. Each is also announced among the session's events, as are failures of sinks.
 
-    It never raises because of a sink. Where it is cancelled because the session ended, as by `GaveUp`, let it outlast the
-    cancellation: then what happened until now is still told. A delivery that was interrupted is begun again, so
-    an alert may come twice.
+    It never raises because of a sink. Cancellation ends it at once, so let it outlast the session, whose end is news too::
+
+        async with trio.open_nursery() as nursery:
+            try:
+                async with open_session(...) as session:
+                    nursery.start_soon(watch_session, session, alerts)
+                    ...
+            except GaveUp:
+                ...
 
     Args:
         session: To be watched.
         alerts: Which rules go to which sinks.
         minimum_interval: Seconds between two firings of one rule.
         last_words: Seconds that the last alerts may take after the session has ended.
-        outlasts_cancellation: Whether they have that time on cancellation too; otherwise that ends everything at once.
+        gate: The policy of the gate that a rule `gate` tells of, opened here where there is such a rule. The rule tells
+            that an open gate closed, not that one never opened.
     """
+    if any(rule.kind == "gate" for rule, _ in alerts):
+        session.gate(gate)
     async with session.events() as events:
-        watcher, is_over = _Watcher(session, alerts, minimum_interval), False
+        watcher = _Watcher(session, alerts, minimum_interval)
         try:
             async with trio.open_nursery() as nursery:
                 watcher.start_sinks(nursery)
                 await watcher.follow(events)
                 nursery.cancel_scope.deadline = trio.current_time() + last_words
-            is_over = True
         finally:
-            if outlasts_cancellation and not is_over:
-                with trio.move_on_after(last_words, shield=True):  # noqa: ASYNC100 - the nursery's end waits
-                    watcher.catch_up(events)
-                    async with trio.open_nursery() as nursery:
-                        watcher.start_sinks(nursery)
             watcher.report_undelivered()
 
 
@@ -129,13 +136,8 @@ class _Watcher:
                 except StopAsyncIteration:
                     break
                 self._publish(self._book.receive_event(event, trio.current_time()))
-        self._finish()
-
-    def catch_up(self, events: EventChannel) -> None:
-        """What has happened until now; nothing more will be followed."""
-        for event in events.take_nowait():
-            self._publish(self._book.receive_event(event, trio.current_time()))
-        self._finish()
+        for box in self._boxes.values():
+            box.close()
 
     def report_undelivered(self) -> None:
         for box in self._boxes.values():
@@ -155,10 +157,6 @@ class _Watcher:
             self._session.announce(alert)
             for box in self._routes[alert.rule]:
                 box.put(alert)
-
-    def _finish(self) -> None:
-        for box in self._boxes.values():
-            box.close()
 
 
 class _Outbox:
@@ -189,11 +187,11 @@ class _Outbox:
         self._wake.set()
 
     async def run(self) -> None:
-        """Deliver one alert after the other. One that was interrupted is begun again."""
+        """Deliver one alert after the other."""
         await trio.lowlevel.checkpoint()
         while True:
-            while self._in_flight is not None or self._waiting:
-                self._in_flight = self._in_flight or self._waiting.popleft()
+            while self._waiting:
+                self._in_flight = self._waiting.popleft()
                 await self._deliver(self._in_flight)
                 self._in_flight = None
                 self._report_dropped()

@@ -13,9 +13,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from heartbeat_trio._broadcast import Broadcast, EventChannel
+from heartbeat_trio.config import GatePolicy, HeartbeatPolicy, RestartPolicy
 from heartbeat_trio.endpoint import Endpoint
 from heartbeat_trio.events import Alert, AlertFailed, EndedForGood, Event, Gap, Lost, PongReceived, QualitySnapshot
-from heartbeat_trio.exceptions import ConfigError
+from heartbeat_trio.exceptions import ConfigError, GaveUp
 from heartbeat_trio.observe.alerts import parse_alert, watch_session
 from heartbeat_trio.observe.sinks import Sink, SinkError
 from heartbeat_trio.sansio.alerts import AlertRule
@@ -40,6 +41,7 @@ class FakeSession:
         self.figures = ConnectionQuality(pong_timeout=3.0)
         self.told: list[Event] = []
         self.broadcast = Broadcast()
+        self.gates: list[GatePolicy | None] = []
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[EventChannel]:
@@ -49,6 +51,10 @@ class FakeSession:
 
     def quality(self) -> QualitySnapshot:
         return self.figures.snapshot(trio.current_time())
+
+    def gate(self, policy: GatePolicy | None = None) -> object:
+        self.gates.append(policy)
+        return None
 
     def announce(self, event: Event) -> None:
         self.told.append(event)
@@ -241,22 +247,51 @@ async def test_cancellation_ends_it_at_once(autojump_clock: MockClock) -> None:
     assert [(1.0, "lost", "list", "1 alerts were not delivered before the end")] == session.failures()
 
 
-async def test_it_may_outlast_cancellation(autojump_clock: MockClock) -> None:
-    """The interrupted delivery begins again, and what happened just before is told as well, but not for long."""
-    session, sink = FakeSession(), ListSink(delay=0.8)
-    session.broadcast.put(LOST)
-
+async def test_it_outlasts_a_session_that_gives_up(autojump_clock: MockClock) -> None:
+    """Started around the session, it tells how that ended, and what was under way is delivered."""
+    sink, rules = ListSink(delay=0.8), (RULE_LOST, AlertRule("gave_up"))
     async with trio.open_nursery() as nursery:
-        rules = [(RULE_LOST, sink), (AlertRule("gave_up"), sink), (RULE_GAP, sink)]
-        nursery.start_soon(partial(watch_session, session, rules, outlasts_cancellation=True))
-        await trio.sleep(0.5)
-        session.broadcast.put(EndedForGood(at=0.5, attempts=()))
-        session.broadcast.put(GAP)
-        nursery.cancel_scope.cancel()
+        with pytest.raises(GaveUp):
+            async with open_session(
+                "tcp://server:1", connector=VirtualNetwork().connect, rng=Random(1), restart=RestartPolicy(max_attempts=2)
+            ) as session:
+                nursery.start_soon(watch_session, session, [(rule, sink) for rule in rules])
+                await trio.sleep_forever()
+        ended = trio.current_time()
 
-    assert pytest.approx(2.5) == trio.current_time()
-    assert [LOST_TEXT, "gave up after 0 failed attempts"] == [text for _, text in sink.got]
-    assert ["1 alerts were not delivered before the end"] == [failure[3] for failure in session.failures()]
+    assert ["connection lost (dns)", "gave up after 2 failed attempts"] == [
+        text.partition(":")[0].partition(";")[0] for _, text in sink.got
+    ]
+    assert trio.current_time() - ended < 2.0
+
+
+@pytest.mark.parametrize(("rule", "asked"), [("gate", [GatePolicy(open_after=1.0)]), ("lost", [])])
+async def test_a_gate_is_opened_where_a_rule_tells_of_it(
+    autojump_clock: MockClock, rule: str, asked: list[GatePolicy]
+) -> None:
+    """Else there would be no gate whose closing could be told."""
+    session = FakeSession()
+    session.broadcast.close()
+    await watch_session(session, [(AlertRule(rule), ListSink())], gate=GatePolicy(open_after=1.0))
+
+    assert asked == session.gates
+
+
+async def test_a_gate_that_closes_is_told(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """Though nobody but the rule asked for one."""
+    net, sink = VirtualNetwork(latency=0.01), ListSink()
+    peer = ScriptedPeer(net.listen("server", 1))
+    await nursery.start(peer.run)
+    heartbeat = HeartbeatPolicy(ping_interval=0.5, pong_timeout=0.4)
+    async with open_session("tcp://server:1", connector=net.connect, rng=Random(1), heartbeat=heartbeat) as session:
+        nursery.start_soon(watch_session, session, [(AlertRule("gate"), sink)])
+        await trio.sleep(30)
+        assert [] == sink.got
+        net.host("server").freeze()
+        await trio.sleep(5)
+
+    assert ["the trading gate closed"] == [text.partition(":")[0] for _, text in sink.got]
+    nursery.cancel_scope.cancel()
 
 
 class AnnouncingSession(FakeSession):
