@@ -37,8 +37,9 @@ from .feed import Feed
 from .gate import Gate
 from .inbox import Inbox
 from .protocol.messages import SYMBOL, Message
+from .recorder import describe
 from .sansio.quality import ConnectionQuality, Verdict
-from .supervisor import Options, Supervisor, describe_policies
+from .supervisor import Options, Supervisor
 
 if TYPE_CHECKING:
     import ssl
@@ -78,7 +79,7 @@ class Session:
         self._leaving = trio.Event()
         self._supervisor = Supervisor(endpoint, options)
         self.connections = 0
-        """Connections that stood so far."""
+        """Connections that stood so far; the number of the one that stands, or stood last."""
 
     def __repr__(self) -> str:
         return f"<Session {self.endpoint} {self.status.value}>"
@@ -190,14 +191,11 @@ class Session:
         policy = policy or GatePolicy()
         gate = self._gates.get(policy)
         if gate is None:
-            gate = self._gates[policy] = Gate(
-                policy,
-                self._quality,
-                judge=lambda margin: self._judge(policy.max_data_age, margin),
-                on_event=self.receive_event,
-            )
+            judge = partial(self._judge, policy.max_data_age)
+            gate = self._gates[policy] = Gate(policy, self._quality, judge=judge, on_event=self.receive_event)
             if self._background is not None:
                 self._background.start_soon(gate.run, name=f"gate {self.endpoint}")
+            self.note(gates=list(self._gates))
         return gate
 
     def detector(self) -> DetectorSnapshot:
@@ -208,7 +206,12 @@ class Session:
         """Put an event of your own among the session's: everybody who follows them, and the journal, gets it."""
         self._events.put(event)
         if self._recorder is not None:
-            self._recorder.record_event(event)
+            self._recorder.record_event(self.connections, event)
+
+    def note(self, **facts: object) -> None:
+        """Tell the journal more of how this session is run, such as settings of yours: what JSON can hold, no secrets."""
+        if self._recorder is not None:
+            self._recorder.configure(facts)
 
     def should_reconnect(self) -> Verdict:
         """Whether the connection is so bad that another may be better, with `.reasons`. Advice: nothing acts on it."""
@@ -251,7 +254,6 @@ class Session:
     async def _hold(self, connection: Connection) -> None:
         """The handler: keep the feed going, and let the tasks of the connection do the rest."""
         self._connection = connection
-        self.connections += 1
         try:
             async with open_background() as background:
                 background.start_soon(partial(self._feed.hold, connection), name=f"feed {self.endpoint}")
@@ -285,6 +287,7 @@ class Session:
                 first = event.attempt == 1 and self.status is SessionStatus.CONNECTING
                 self.status = SessionStatus.CONNECTING if first else SessionStatus.RECONNECTING
             case Connected():
+                self.connections += 1
                 self.status = SessionStatus.CONNECTED
                 self._is_connected.set()
                 self._is_connected = trio.Event()
@@ -294,8 +297,6 @@ class Session:
                 self.status = SessionStatus.DISCONNECTED
             case PongReceived() | PongLate():
                 self._feed.receive_pong()
-            case _:
-                pass
         self.announce(event)
         if isinstance(event, Gap):
             for gate in self._gates.values():
@@ -363,13 +364,13 @@ async def open_session(
         SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
     """
     where = Endpoint.parse(endpoint)
-    heartbeat = heartbeat or HeartbeatPolicy()
-    restart = restart or RestartPolicy()
-    box = Inbox(inbox or InboxPolicy())
+    heartbeat, backoff, restart = heartbeat or HeartbeatPolicy(), backoff or BackoffPolicy(), restart or RestartPolicy()
+    inbox, silence, subscribe = inbox or InboxPolicy(), silence or SilencePolicy(), tuple(subscribe)
+    box = Inbox(inbox)
     quality = ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
     options = Options(
         heartbeat=heartbeat,
-        backoff=backoff or BackoffPolicy(),
+        backoff=backoff,
         restart=restart,
         inbox=box,
         connector=connector,
@@ -382,14 +383,15 @@ async def open_session(
         on_raw=on_raw,
         on_ping=lambda record: session.record_ping(record),
     )
-    session = Session(where, options, box, quality, silence or SilencePolicy())
+    session = Session(where, options, box, quality, silence)
     for symbol in subscribe:
         await session.subscribe(symbol)
     try:
         async with open_background() as background:
             recorder = None
             if journal is not None:
-                recorder = journal.start_session(str(where), describe_policies(options), session.quality)
+                facts = describe(where, subscribe, [heartbeat, backoff, restart, inbox, silence])
+                recorder = journal.start_session(str(where), facts, session.quality)
             session.begin(background, recorder)
             yield session
             background.leave()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +47,6 @@ class Options:
     on_messages: Callable[[list[Message]], None] | None = None
     on_raw: Callable[[bytes], None] | None = None
     on_ping: Callable[[PingRecord], None] | None = None
-
-
-def describe_policies(options: Options) -> dict[str, object]:
-    """The policies as plain values, for a journal: nothing in them is secret."""
-    return {name: asdict(getattr(options, name)) for name in ("heartbeat", "backoff", "restart")}
 
 
 class Supervisor:

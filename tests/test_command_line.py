@@ -19,6 +19,7 @@ from rich.console import Console
 
 from heartbeat_trio.endpoint import Endpoint
 from heartbeat_trio.events import ConnectionState, SessionStatus
+from heartbeat_trio.journal import read_journal
 from heartbeat_trio.observe.live import Row, draw, sparkline
 from heartbeat_trio.observe.output import Output
 from heartbeat_trio.observe.recording import open_recording
@@ -109,7 +110,7 @@ FIELDS = {
     "connected": set(),
     "subscribed": {"symbol"},
     "quote": {"symbol", "bid", "ask", "seq", "stream", "ts"},
-    "pong": {"rtt_ms", "exact", "network_ms", "peer_ms", "local_ms", "blame"},
+    "pong": {"ping", "rtt_ms", "exact", "network_ms", "peer_ms", "local_ms", "blame"},
     "state": {"from", "to", "missed_pongs"},
     "statistics": {"sent", "answered", "late", "missed", "voided", "cancelled", "in_flight", "unknown_pongs"}
     | {"success_rate", "avg_ms", "p50_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "suitable", "reasons"}
@@ -205,11 +206,13 @@ def test_second_interrupt_ends_at_once() -> None:
         server.popen.send_signal(signal.SIGCONT)
 
 
-def test_second_interrupt_does_not_wait_for_an_alert() -> None:
-    """The first leaves alerts on their way two seconds; the second kills the program that delivers one."""
-    with running(
-        "watch", "tcp://127.0.0.1:1", "--output", "json", "--max-attempts", "0", "--alert", "lost=command:sleep 60"
-    ) as client:
+def test_second_interrupt_does_not_wait_for_an_alert(tmp_path: Path) -> None:
+    """The first leaves alerts on their way two seconds; the second kills the program that delivers one.
+
+    The journal is written all the same, with the rule, and without the command.
+    """
+    options = ("--max-attempts", "0", "--alert", "lost=command:sleep 60", "--journal", str(tmp_path / "journal"))
+    with running("watch", "tcp://127.0.0.1:1", "--output", "json", *options) as client:
         client.wait_for("alert")
         client.popen.send_signal(signal.SIGINT)
         time.sleep(0.3)
@@ -218,6 +221,11 @@ def test_second_interrupt_does_not_wait_for_an_alert() -> None:
         client.popen.send_signal(signal.SIGINT)
         client.popen.communicate(timeout=5)
         assert time.monotonic() - begin < 1.0
+    entries = list(read_journal(tmp_path / "journal").entries())
+    session = [entry.fields["configuration"] for entry in entries if entry.event == "session"][-1]
+    assert (["lost"], 1) == (session["alerts"], len(session["gates"]))
+    assert "alert_failed" in [entry.event for entry in entries]
+    assert "sleep" not in str(entries)
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

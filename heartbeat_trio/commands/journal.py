@@ -15,7 +15,7 @@ import msgspec
 from ..events import Cause, Evidence
 from ..exceptions import ConfigError, LossCause
 from ..journal import read_journal
-from ..journal.records import ISSUES, SCHEMA
+from ..journal.records import HEAD, ISSUES, SCHEMA
 from ..observe import jsonlines
 from ..observe.text import printable
 from ..sansio.cause import explain
@@ -94,7 +94,7 @@ def _kind(entry: Entry) -> str:
 
 
 def _json(entry: Entry) -> str:
-    head = {"event": entry.event, "at": entry.at, "t": entry.t, "session": entry.session, "endpoint": entry.endpoint}
+    head = {name: getattr(entry, name) for name in HEAD if name != "connection" or entry.connection is not None}
     line = jsonlines.to_line({**head, **entry.fields})
     # JSON itself escapes only some of what a terminal obeys.
     return line if line.isprintable() else "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)

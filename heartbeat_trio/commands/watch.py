@@ -181,6 +181,7 @@ class _Watch:
         row = self._add_row(session)
         session.gate()  # its changes are told, and alerts can be set on them
         if self.options.alerts:
+            session.note(alerts=[str(rule) for rule, _ in self.options.alerts])  # the sinks are secrets
             alerts.start_soon(watch_session, session, self.options.alerts, name="alerts")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._show_events, session, events, row, name="events")

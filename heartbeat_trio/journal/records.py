@@ -2,13 +2,18 @@
 
 An object is what happened::
 
-    {"event": "lost", "at": "2026-11-24T10:00:00.000000Z", "t": 12.5, "session": "k3f9-1", "endpoint": "ws://host/", ...}
+    {"event": "lost", "at": "2026-11-24T10:00:00.000000Z", "t": 12.5, "session": "k3f9-1", "endpoint": "ws://host/",
+     "connection": 3, ...}
 
 ``at`` is UTC; ``t`` is the program's monotonic time in seconds, by which records of one file are ordered whatever happens
-to the clock. The other fields are those of ``watch --output json``, with these events besides:
+to the clock. ``connection`` counts the session's connections from 1: the one that stands, or stood last; 0 before the first.
+With ``ping`` it leads from the events of a ping to its array. The other fields are those of ``watch --output json``, with
+these events besides:
 
 - ``journal``, first in each file: ``schema``, versions, and the process;
-- ``session``: a session began, with its policies; repeated at the head of each new file;
+- ``session``: a session began, with its ``configuration``: policies, ``subscriptions``, ``dialect``, ``engine``, and, once
+  they are known, the policies of its ``gates`` and the rules of its ``alerts``; told again when it grows, and at the head
+  of each new file;
 - ``statistics``, each minute and session;
 - ``dropped``: ``count`` records could not be written before this one.
 
@@ -35,6 +40,7 @@ SUFFIX = ".jsonl"
 FATES = {"answered": "a", "missed": "m", "late": "l", "voided": "v", "cancelled": "c"}
 NAMES = {letter: fate for fate, letter in FATES.items()}
 PING_FIELDS = 12
+HEAD = ("event", "at", "t", "session", "endpoint", "connection")
 
 ISSUES = frozenset(
     {
@@ -68,6 +74,7 @@ class Entry(msgspec.Struct, frozen=True):
     session: str | None = None
     endpoint: str | None = None
     fields: dict[str, Any] = {}
+    connection: int | None = None
 
     @property
     def blame(self) -> str | None:
@@ -138,5 +145,5 @@ def _ping(value: list[Any]) -> PingEntry | None:
 
 
 def _entry(value: dict[str, Any]) -> Entry:
-    head = {name: value.pop(name) for name in ("event", "at", "t", "session", "endpoint") if name in value}
+    head = {name: value.pop(name) for name in HEAD if name in value}
     return msgspec.convert(head | {"fields": value}, Entry)

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 import trio
 
 from .._background import open_background
@@ -42,23 +43,35 @@ class SessionJournal:
     """One session's part of a journal; what `Session` calls a recorder."""
 
     def __init__(
-        self, journal: Journal, name: str, endpoint: str, policies: Fields, quality: Callable[[], QualitySnapshot]
+        self,
+        journal: Journal,
+        name: str,
+        endpoint: str,
+        configuration: Mapping[str, object],
+        quality: Callable[[], QualitySnapshot],
     ) -> None:
         self._journal = journal
         self.name = name
         self._endpoint = endpoint
         self.quality = quality
-        self.begun = journal.entry("session", trio.current_time(), name, endpoint, policies)
-        """The record of the session's beginning."""
+        fields = {"configuration": dict(configuration)}
+        self.begun = journal.entry("session", trio.current_time(), name, endpoint, fields)
+        """The record of the session's beginning, with what is known of its configuration by now."""
         self._has_ended = False
 
-    def record_event(self, event: Event) -> None:
+    def configure(self, facts: Mapping[str, object]) -> None:
+        """Tell the beginning again, with more of the configuration."""
+        known = self.begun["configuration"] | msgspec.to_builtins(dict(facts))  # what JSON cannot hold is refused here
+        self.begun = self.begun | {"configuration": known}
+        self._journal.put(("session", self.begun))
+
+    def record_event(self, connection: int, event: Event) -> None:
         """Keep an event. Pongs in time are kept with their pings."""
         if isinstance(event, ClockJumped):
             self._journal.set_clock()
         described = None if isinstance(event, PongReceived) else jsonlines.describe(event)
         if described is not None:
-            self._put(described[0], event.at, described[1])
+            self._put(described[0], event.at, {"connection": connection} | described[1])
 
     def record_ping(self, connection: int, record: PingRecord) -> None:
         """Keep a ping's record."""
@@ -111,7 +124,7 @@ class Journal:
     ) -> SessionJournal:
         """See `heartbeat_trio.recorder.Recorder.start_session`."""
         self._count += 1
-        session = SessionJournal(self, f"{self._writer}-{self._count}", endpoint, {"policies": dict(configuration)}, quality)
+        session = SessionJournal(self, f"{self._writer}-{self._count}", endpoint, configuration, quality)
         self._sessions.append(session)
         self.put(("session", session.begun))
         return session

@@ -83,12 +83,12 @@ def describe(event: Event) -> tuple[str, Fields] | None:
             return "subscribed", {"symbol": symbol}
         case PongReceived():
             return "pong", _describe_pong(event)
-        case PongLate(rtt=rtt):
-            return "pong_late", {"rtt_ms": milliseconds(rtt), **_blame(event.blame, event.evidence)}
-        case PongMissed(missed=missed):
-            return "pong_missed", {"missed": missed, **_blame(event.blame, event.evidence)}
-        case PongVoided(local=local):
-            return "ping_voided", {"local_ms": milliseconds(local), **_blame(event.blame, event.evidence)}
+        case PongLate(ping=ping, rtt=rtt):
+            return "pong_late", {"ping": ping, "rtt_ms": milliseconds(rtt), **_blame(event.blame, event.evidence)}
+        case PongMissed(ping=ping, missed=missed):
+            return "pong_missed", {"ping": ping, "missed": missed, **_blame(event.blame, event.evidence)}
+        case PongVoided(ping=ping, local=local):
+            return "ping_voided", {"ping": ping, "local_ms": milliseconds(local), **_blame(event.blame, event.evidence)}
         case Suspected():
             return "suspect", {"suspect": event.is_suspect, **_blame(event.blame, event.evidence)}
         case StateChanged():
@@ -143,6 +143,7 @@ def _describe_watch(event: Event) -> tuple[str, Fields] | None:
 def _describe_pong(event: PongReceived) -> Fields:
     """The round trip and its parts; null where they are not known."""
     return {
+        "ping": event.ping,
         "rtt_ms": milliseconds(event.rtt),
         "exact": event.is_exact,
         **{f"{name}_ms": milliseconds(getattr(event, name)) for name in ("network", "peer", "local")},

@@ -83,7 +83,8 @@ class AlertRule(msgspec.Struct, frozen=True):
     """What to be alerted of. ``str(rule)`` is its text in full, which `AlertRule.parse` reads.
 
     Args:
-        kind: `lost`, `gave_up`, `degraded`, `p95`, `success`, `gap`, `silence`, `gate`, `local_stall` or `clock_jump`.
+        kind: `lost`, `gave_up`, `degraded`, `p95`, `success`, `gap`, `silence`, `gate` (one that was open has closed; one
+            that never opened is no news), `local_stall` or `clock_jump`.
         limit: Seconds for `degraded` and `p95`, a fraction for `success`; 0 for the others.
     """
 

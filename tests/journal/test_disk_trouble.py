@@ -83,12 +83,12 @@ async def test_a_full_disk_leaves_no_stumps_and_the_next_file_stands_for_itself(
     async with open_journal(tmp_path, policy=FAST) as journal:
         session = journal.start_session("ws://host/", {"heartbeat": {}}, nothing)
         for number in range(10):
-            session.record_event(LOST)
+            session.record_event(1, LOST)
             await until(partial(has_dropped, journal, number + 2))
         assert [] == names(tmp_path)
         disk.room = float("inf")
         await until(lambda: "dropped" in events(tmp_path))
-        session.record_event(LOST)
+        session.record_event(1, LOST)
     reader = read_journal(tmp_path)
     entries = list(reader.records())
 
@@ -126,10 +126,10 @@ async def test_removed_files_are_begun_again(tmp_path: Path, remove: Callable[[P
     folder = tmp_path / "journal"
     async with open_journal(folder, policy=FAST) as journal:
         session = journal.start_session("ws://host/", {}, nothing)
-        session.record_event(LOST)
+        session.record_event(1, LOST)
         await until(lambda: folder.is_dir() and "lost" in events(folder))
         remove(folder)
-        session.record_event(LOST)
+        session.record_event(1, LOST)
         await until(lambda: folder.is_dir() and "lost" in events(folder))
 
     assert ["journal", "session", "lost"] == events(folder)
@@ -208,7 +208,7 @@ async def test_a_disk_without_fsync_is_written_to_all_the_same(
     async with open_journal(tmp_path, policy=FAST) as journal:
         session = journal.start_session("ws://host/", {}, nothing)
         for count in range(1, 4):
-            session.record_event(LOST)
+            session.record_event(1, LOST)
             await until(partial(has_losses, tmp_path, count))
     [warning] = [record.getMessage() for record in caplog.records if record.name == "heartbeat_trio.journal"]
 

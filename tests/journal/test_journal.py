@@ -10,15 +10,32 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
 
-from heartbeat_trio.events import Cause, Closed, ConnectionState, Evidence, Lost, PingRecord, PongMissed, StateChanged
+from heartbeat_trio._broadcast import EventChannel
+from heartbeat_trio.config import BackoffPolicy, GatePolicy, HeartbeatPolicy
+from heartbeat_trio.events import (
+    Cause,
+    Closed,
+    Connected,
+    ConnectionState,
+    Event,
+    Evidence,
+    Lost,
+    PingRecord,
+    PongMissed,
+    StateChanged,
+)
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.journal import Entry, Journal, JournalPolicy, PingEntry, open_journal, read_journal
 from heartbeat_trio.journal.files import JournalFile
+from heartbeat_trio.session import open_session
+from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
 from tests.support.journal_child import nothing
 from tests.support.kills import kill_after
 
@@ -47,11 +64,17 @@ def add_strangers(folder: Path) -> None:
         old.write(b'{"event":"lost","at":"2020-01-01T00:00:00.000000Z","t":1.0,"cause":"reset"}\n')
 
 
+async def wait_for(kind: type[Event], events: EventChannel) -> None:
+    async for event in events:
+        if isinstance(event, kind):
+            return
+
+
 async def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     """Events with blame and evidence, pings with all their parts, the session's policies, and its last statistics."""
     async with open_journal(tmp_path / "journal") as journal:
         session = journal.start_session("ws://host/", {"heartbeat": {"ping_interval": 5.0}}, nothing)
-        session.record_event(PongMissed(at=100.0, missed=1, blame=Cause.PATH_DEAD, evidence=EVIDENCE))
+        session.record_event(2, PongMissed(at=100.0, ping=8, missed=1, blame=Cause.PATH_DEAD, evidence=EVIDENCE))
         session.record_ping(2, PING)
         session.record_ping(2, PingRecord(ping=8, at=105.5, sent_after=None, fate="missed", blame=Cause.WRITER_BLOCKED))
         session.close()
@@ -62,14 +85,75 @@ async def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
     assert ["journal", "session", "pong_missed", "statistics"] == [entry.event for entry in entries]
     assert entries[0].fields["schema"] == 1
-    assert {"heartbeat": {"ping_interval": 5.0}} == entries[1].fields["policies"]
+    assert {"heartbeat": {"ping_interval": 5.0}} == entries[1].fields["configuration"]
     assert ("PATH_DEAD", 100.0, "ws://host/") == (entries[2].blame, entries[2].t, entries[2].endpoint)
+    assert (2, 8) == (entries[2].connection, entries[2].fields["ping"]) == (pings[1].connection, pings[1].ping)
     assert {"age": 3.0, "timeout": 3.0, "unacknowledged": 2, "backoff": 3} == entries[2].fields["evidence"]
     name = entries[1].session
     assert name is not None
     assert PingEntry(name, 2, 7, 100.5, 0.00001, "answered", 0.0005, True, 0.001, 4.0) == pings[0]
     assert PingEntry(name, 2, 8, 105.5, None, "missed", blame="WRITER_BLOCKED") == pings[1]
     assert (0, 0, 1) == (reader.torn, reader.unknown, reader.newest_schema)
+
+
+async def test_a_session_says_how_it_is_run_and_its_misses_lead_to_their_pings(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """By the numbers of connection and ping; what is known late of the configuration joins what was known at first."""
+    net = VirtualNetwork()
+    peer = ScriptedPeer(net.listen("server", 1))
+    await nursery.start(peer.run)
+    with trio.fail_after(4):
+        async with (
+            open_journal(tmp_path, policy=FAST) as journal,
+            open_session(
+                "tcp://server:1",
+                subscribe=["A"],
+                heartbeat=HeartbeatPolicy(ping_interval=0.1, pong_timeout=0.05, max_missed_pongs=2),
+                backoff=BackoffPolicy(initial=0.02, maximum=0.05),
+                journal=journal,
+                connector=net.connect,
+                rng=Random(1),
+            ) as session,
+            session.events() as events,
+        ):
+            await wait_for(Connected, events)
+            net.host("server").freeze()
+            await wait_for(Lost, events)
+            net.host("server").thaw()
+            await wait_for(Connected, events)
+            net.host("server").freeze()
+            session.gate(GatePolicy(open_after=1.0))
+            session.note(alerts=["lost"])
+            await wait_for(Lost, events)
+    nursery.cancel_scope.cancel()
+    entries = list(read_journal(tmp_path).entries())
+    told = [entry.fields["configuration"] for entry in entries if entry.event == "session"]
+    misses = {(entry.connection, entry.fields["ping"]) for entry in entries if entry.event == "pong_missed"}
+    pings = {
+        (record.connection, record.ping)
+        for record in read_journal(tmp_path).records()
+        if isinstance(record, PingEntry) and record.fate == "missed"
+    }
+
+    policies = {"heartbeat", "backoff", "restart", "inbox", "silence"}
+    assert policies | {"subscriptions", "dialect", "engine"} == set(told[0])
+    assert (["A"], "lines", "native") == tuple(told[0][name] for name in ("subscriptions", "dialect", "engine"))
+    assert 0.05 == told[0]["heartbeat"]["pong_timeout"]
+    assert told[0] | {"gates": [asdict(GatePolicy(open_after=1.0))], "alerts": ["lost"]} == told[-1]
+    assert {1, 2} == {connection for connection, _ in misses}
+    assert pings == misses
+    assert [0, 1, 1, 1, 2, 2] == [
+        entry.connection for entry in entries if entry.event in ("connecting", "connected", "lost")
+    ][:6]
+
+
+async def test_what_json_cannot_hold_is_refused_at_once(tmp_path: Path) -> None:
+    """Where it is handed in, and not in the thread that writes."""
+    async with open_journal(tmp_path) as journal:
+        session = journal.start_session("ws://host/", {}, nothing)
+        with pytest.raises(TypeError):
+            session.configure({"sink": object()})
 
 
 async def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
@@ -87,11 +171,11 @@ async def test_an_issue_is_written_at_once_and_the_rest_soon(tmp_path: Path) -> 
         async with open_journal(tmp_path, policy=JournalPolicy(flush_interval=60)) as journal:
             session = journal.start_session("ws://host/", {}, nothing)
             session.record_event(
-                StateChanged(at=1.0, old=ConnectionState.CONNECTED, new=ConnectionState.DEGRADED, missed_pongs=1)
+                1, StateChanged(at=1.0, old=ConnectionState.CONNECTED, new=ConnectionState.DEGRADED, missed_pongs=1)
             )
             await trio.sleep(0.1)
             assert not files_of(tmp_path)
-            session.record_event(Lost(at=2.0, cause="reset", detail="gone"))
+            session.record_event(1, Lost(at=2.0, cause="reset", detail="gone"))
             while not files_of(tmp_path):
                 await trio.sleep(0.005)
 
@@ -134,7 +218,7 @@ async def test_many_writers_share_a_folder(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as one, open_journal(tmp_path) as other:
         sessions = [journal.start_session(f"ws://{name}/", {}, nothing) for journal, name in ((one, "a"), (other, "b"))]
         for number in range(6):
-            sessions[number % 2].record_event(Lost(at=trio.current_time() + number, cause="reset", detail=str(number)))
+            sessions[number % 2].record_event(1, Lost(at=trio.current_time() + number, cause="reset", detail=str(number)))
     entries = read_journal(tmp_path).entries()
 
     assert [str(number) for number in range(6)] == [entry.fields["detail"] for entry in entries if entry.event == "lost"]
@@ -178,7 +262,7 @@ async def test_a_folder_that_cannot_be_written_is_told_once(tmp_path: Path, capl
             with trio.fail_after(5):
                 while not journal.dropped:
                     await trio.sleep(0.01)
-            session.record_event(Closed(at=trio.current_time()))
+            session.record_event(1, Closed(at=trio.current_time()))
     [record] = [record for record in caplog.records if record.name == "heartbeat_trio.journal"]
 
     assert f"the journal in {folder} cannot be written (Not a directory)" in record.getMessage()
@@ -200,7 +284,7 @@ def keep_on_full_disk(folder: Path) -> None:
                     await trio.sleep(0.03)
                 (folder / "ballast").unlink()
                 while not any(entry.event == "dropped" for entry in read_journal(folder / "journal").entries()):
-                    session.record_event(Lost(at=trio.current_time(), cause="reset", detail="after"))
+                    session.record_event(1, Lost(at=trio.current_time(), cause="reset", detail="after"))
                     await trio.sleep(0.05)
         reader = read_journal(folder / "journal")
         entries = list(reader.entries())

@@ -255,7 +255,7 @@ async def test_it_outlasts_a_session_that_gives_up(autojump_clock: MockClock) ->
             async with open_session(
                 "tcp://server:1", connector=VirtualNetwork().connect, rng=Random(1), restart=RestartPolicy(max_attempts=2)
             ) as session:
-                nursery.start_soon(watch_session, session, [(rule, sink) for rule in rules])
+                nursery.start_soon(watch_session, session, [(rule, sink) for rule in rules])  # noqa: ASYNC111 - on purpose
                 await trio.sleep_forever()
         ended = trio.current_time()
 
