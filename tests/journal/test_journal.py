@@ -37,7 +37,7 @@ from heartbeat_trio.journal.files import JournalFile
 from heartbeat_trio.session import open_session
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
 from tests.support.journal_child import nothing
-from tests.support.kills import kill_after
+from tests.support.kills import kill_many
 
 FAST = JournalPolicy(flush_interval=0.02)
 EVIDENCE = Evidence(age=3.0, timeout=3.0, unacknowledged=2, backoff=3)
@@ -243,13 +243,12 @@ def test_a_missing_folder_is_named() -> None:
         read_journal("/nowhere")
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.4, 0.9, 1.3, 2.1])
-def test_a_kill_loses_at_most_the_last_second(tmp_path: Path, seconds: float) -> None:
+def test_a_kill_loses_at_most_the_last_second(tmp_path: Path) -> None:
     """Kill -9 while 10 000 records a second are written, over several files."""
-    remains = kill_after(tmp_path / "journal", seconds)
+    early, *others = kill_many(tmp_path, [0.3, 1.3, 1.6, 2.1])
 
-    assert remains.is_good, remains
-    assert remains.found > 0 or seconds < 0.6
+    assert [] == [each for each in (early, *others) if not each.is_good]
+    assert all(each.due > 0 for each in others), others
 
 
 async def test_a_folder_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -335,7 +334,7 @@ async def test_a_hanging_disk_delays_nobody(tmp_path: Path, monkeypatch: pytest.
                     begin = trio.current_time()
                     await trio.sleep(0.01)
                     worst = max(worst, trio.current_time() - begin)
-        assert worst < 0.1
+        assert worst < 1.0  # a loop that waits for this disk waits for ten seconds
         assert journal.dropped >= 900
     finally:
         release.set()

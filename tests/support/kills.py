@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +32,12 @@ class Remains(NamedTuple):
     def is_good(self) -> bool:
         """Nothing older than a second is lost, and nothing but the last line is torn."""
         return self.found >= self.due and self.torn <= 1 and self.is_in_order
+
+
+def kill_many(folder: Path, times: Sequence[float]) -> list[Remains]:
+    """Kill a program after each of these times, two at a time, each with a folder of its own."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda numbered: kill_after(folder / str(numbered[0]), numbered[1]), enumerate(times)))
 
 
 def kill_after(folder: Path, seconds: float) -> Remains:
