@@ -1,4 +1,4 @@
-"""The command line: ``heartbeat-trio serve`` and ``heartbeat-trio watch``. Options in, exit code out; nothing else."""
+"""The command line: ``heartbeat-trio serve``, ``watch`` and ``journal``. Options in, exit code out; nothing else."""
 
 from __future__ import annotations
 

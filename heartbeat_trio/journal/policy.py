@@ -20,7 +20,7 @@ class JournalPolicy:
     Args:
         max_bytes: Bytes of one file; the next record begins a new one. So does a new day (UTC).
         capacity: Records that may wait for a slow disk; more are dropped, counted, and the count is journaled.
-        flush_interval: Seconds between two writes, so that a kill never loses a whole second; an issue is written at once.
+        flush_interval: Seconds between two writes, at most one: a kill loses no more. An issue is written at once.
         fsync: When the disk is asked to keep what was written, which protects against a crash of the machine (a crash of
             the program loses nothing that was written): `never`, with each `issues` batch, or `always`.
     """
@@ -35,5 +35,5 @@ class JournalPolicy:
         _require_whole(self, "max_bytes", minimum=SMALLEST)
         _require(self, "max_bytes", minimum=SMALLEST, maximum=LARGEST)
         _require_whole(self, "capacity", minimum=1)
-        _require(self, "flush_interval", minimum=0, exclusive=True, maximum=60)
+        _require(self, "flush_interval", minimum=0, exclusive=True, maximum=1)
         _require_one_of(self, "fsync", KINDS)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import heapq
+import math
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from ..exceptions import ConfigError
+from ..observe.jsonlines import timestamp
 from ..observe.text import printable
 from .files import journal_files
 from .records import SCHEMA, Entry, PingEntry, parse_line
@@ -51,19 +54,27 @@ class JournalReader:
         """Every record, in the order of its file; files of one day and of several processes follow each other.
 
         Args:
-            since: UTC as in the records (ISO 8601); earlier days' files are not even opened.
+            since: A time in ISO 8601, UTC where it does not say. Earlier records are left out, pings too; files of earlier
+                days are not even opened.
+
+        Raises:
+            ConfigError: `since` is no time.
         """
-        for path in self.files():
-            if since is None or path.name[:10] >= since[:10]:
-                yield from self.read_file(path)
+        since = _as_recorded(since)
+        for path in self._files_since(since):
+            records = self.read_file(path)
+            yield from records if since is None else _later(records, since)
 
     def entries(self, *, since: str | None = None) -> Iterator[Entry]:
-        """Every record but the pings, oldest first across all processes."""
+        """Every record but the pings, oldest first across all processes; `since` as in `records`."""
+        since = _as_recorded(since)
         streams: dict[str, list[Path]] = {}
-        for path in self.files():
-            if since is None or path.name[:10] >= since[:10]:
-                streams.setdefault(path.name.split(".")[1], []).append(path)
+        for path in self._files_since(since):
+            streams.setdefault(path.name.split(".")[1], []).append(path)
         return (entry for entry in self._merge(list(streams.values())) if since is None or entry.at >= since)
+
+    def _files_since(self, since: str | None) -> list[Path]:
+        return [path for path in self.files() if since is None or path.name[:10] >= since[:10]]
 
     def read_file(self, path: Path) -> Iterator[Entry | PingEntry]:
         """One file's records."""
@@ -118,6 +129,32 @@ def read_journal(folder: Path | str) -> JournalReader:
         ConfigError: There is no such folder.
     """
     return JournalReader(Path(folder))
+
+
+def _later(records: Iterator[Entry | PingEntry], since: str) -> Iterator[Entry | PingEntry]:
+    """Those of `since` or later. A ping knows only the program's time; the entry before it in its file knows both."""
+    start, earliest = _unix(since), -math.inf
+    for record in records:
+        if isinstance(record, Entry):
+            with suppress(ValueError, OverflowError):  # a strange line dates nothing
+                earliest = record.t + start - _unix(record.at)
+        if record.at >= since if isinstance(record, Entry) else record.t >= earliest:
+            yield record
+
+
+def _unix(at: str) -> float:
+    """A time in ISO 8601, UTC where it does not say, as seconds."""
+    when = datetime.fromisoformat(at)
+    return when.replace(tzinfo=when.tzinfo or UTC).timestamp()
+
+
+def _as_recorded(since: str | None) -> str | None:
+    """A time as the records have it, so that their text can be compared."""
+    try:
+        return None if since is None else timestamp(_unix(since))
+    except (ValueError, OverflowError) as error:
+        example = "a time in UTC such as 2026-11-24 or 2026-11-24T10:00"
+        raise ConfigError(f"journal since {printable(since or '')!r}: it must be {example}") from error
 
 
 def _push(queue: Queue, number: int, entries: Iterator[Entry]) -> None:

@@ -147,7 +147,7 @@ async def test_an_error_at_the_end_is_told_and_hurts_nobody(
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
     with caplog.at_level(logging.WARNING):
-        async with open_journal(tmp_path, policy=JournalPolicy(flush_interval=60)) as journal:
+        async with open_journal(tmp_path, policy=JournalPolicy(flush_interval=1)) as journal:
             journal.start_session("ws://host/", {}, nothing)
             await until(lambda: True)
             monkeypatch.setattr(JournalFile, "close", fail)
@@ -161,7 +161,7 @@ async def test_a_refusal_while_it_ends_is_told(
     """Also when the write was under way already."""
     disk = FullDisk(monkeypatch, 0)
     with caplog.at_level(logging.WARNING):
-        async with open_journal(tmp_path, policy=JournalPolicy(flush_interval=60)) as journal:
+        async with open_journal(tmp_path, policy=JournalPolicy(flush_interval=1)) as journal:
             journal.start_session("ws://host/", {}, nothing).record_ping(1, PING)
 
     assert (1, 2) == (disk.refusals, journal.dropped)

@@ -1,6 +1,6 @@
 """Writes a journal as fast as asked until it is killed; prints the number of each record once it must be on disk.
 
-Usage: journal_child.py FOLDER RATE
+Usage: python -m tests.support.journal_child FOLDER RATE
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from heartbeat_trio.journal import PingEntry, read_journal
 
-CHILD = Path(__file__).parent / "journal_child.py"
+ROOT = Path(__file__).parents[2]
 RATE = 10_000
 
 
@@ -42,9 +42,9 @@ def kill_many(folder: Path, times: Sequence[float]) -> list[Remains]:
 
 def kill_after(folder: Path, seconds: float) -> Remains:
     """Let it write for so long, kill it, and read what it wrote."""
-    command = [sys.executable, str(CHILD), str(folder), str(RATE)]
+    command = [sys.executable, "-m", "tests.support.journal_child", str(folder), str(RATE)]
     folder.mkdir(parents=True)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout is not None
         process.stdout.readline()  # it has begun
