@@ -24,6 +24,7 @@ from .protocol.messages import Message, Ping, Pong, Resume, Subscribe, Unsubscri
 from .pulse import Pulse
 from .sansio.pings import REMEMBERED
 from .sansio.quality import ConnectionQuality
+from .transports.catch_up import catch_up
 from .transports.connect import connect_transport
 
 if TYPE_CHECKING:
@@ -141,9 +142,15 @@ class Connection:
         self._transport.put(self._transport.encode(message))
         self._pulse.note_sent()
 
-    def request_probe(self) -> None:
-        """Send a ping now, ahead of the schedule, within `HeartbeatPolicy.max_probes`."""
-        self._pulse.request_probe()
+    def request_probe(self) -> bool:
+        """Send a ping now, ahead of the schedule, within `HeartbeatPolicy.max_probes`; whether one leaves now."""
+        return self._pulse.request_probe()
+
+    async def catch_up(self, since: float) -> float:
+        """Wait until nothing that came lies unread; seconds since a time in which our own loop did not run."""
+        await catch_up(self._transport)
+        below = self._transport.bytes_below()
+        return (None if below is None else below.loop_lag(since)) or 0.0
 
     def has_caused(self, error: BaseException) -> bool:
         """Whether an exception, or every leaf of a group, is this connection's own end."""

@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-SilenceStep = Literal["probe", "resubscribe", "reconnect"]
-SilenceOutcome = Literal["data", "pong", "none"]
+SilenceStep = Literal["probe", "wait", "resubscribe", "reconnect"]
+SilenceOutcome = Literal["data", "pong", "none", "unsubscribed"]
 GapReason = Literal["expired", "conflated", "stream_changed", "unexplained"]
 
 
@@ -219,9 +219,12 @@ class Silence(Event, frozen=True, kw_only=True):
     Args:
         symbol: Whose data is missing; None: all of the connection's.
         silent_for: Seconds without data.
-        threshold: Seconds that were normal; None where no data ever came.
-        step: What is done about it: `probe` (a ping), `resubscribe`, or `reconnect`.
-        outcome: None when the step begins; then `data` (it came back), `pong` (the peer lives, no data), or `none`.
+        threshold: Seconds that were normal; None where no data ever came in this session.
+        step: What is done about it: `probe` (a ping; `wait` for the next ordinary one's answer where `max_probes` are
+            used up), `resubscribe`, or `reconnect`.
+        outcome: None when the step begins; then `data` (it came back), `pong` (the peer lives, no data), `none` (no pong
+            either: that is the heartbeat's to judge, and `pong` or `data` may follow), or `unsubscribed` (nothing is
+            expected any more).
     """
 
     symbol: str | None

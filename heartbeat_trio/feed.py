@@ -27,13 +27,14 @@ class Feed:
     Args:
         policy: When it is silent.
         on_event: Called with gaps, acknowledgements, errors and silences.
+        pong_timeout: Seconds that a pong may take.
     """
 
-    def __init__(self, policy: SilencePolicy, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, policy: SilencePolicy, on_event: Callable[[Event], None], *, pong_timeout: float) -> None:
         self._on_event = on_event
         self._book = SubscriptionBook()
         self._arbiter = FeedArbiter()
-        self._silence = SilenceWatch(policy)
+        self._silence = SilenceWatch(policy, pong_timeout=pong_timeout)
         self._resuming: set[str] = set()
         self._timer = trio.CancelScope()
         self._connection: Connection | None = None
@@ -53,7 +54,7 @@ class Feed:
         if not self._book.unwant(symbol):
             return
         self._arbiter.forget(symbol)
-        self._silence.forget(symbol)
+        self._forget_silence(symbol)
         self._resuming.discard(symbol)
         if self._connection is not None:
             self._connection.put(Unsubscribe(symbol))
@@ -73,7 +74,7 @@ class Feed:
             while True:
                 with trio.CancelScope(deadline=self._silence.next_deadline()) as self._timer:
                     await trio.sleep_forever()
-                events = self._silence.handle_timer(trio.current_time())
+                events = self._ask_peer(await self._judge(connection, due=self._timer.deadline), connection)
                 for event in events:  # all of them before any step: a step may end the connection
                     self._on_event(event)
                 for event in events:
@@ -111,7 +112,8 @@ class Feed:
 
     def receive_pong(self) -> None:
         """The peer answered a ping."""
-        self._silence.receive_pong()
+        self._silence.receive_pong(trio.current_time())
+        self._timer.deadline = self._silence.next_deadline()
 
     def _receive_quote(self, quote: Quote, now: float, fresh: list[Message]) -> None:
         self._book.receive_data(quote.symbol, now)
@@ -133,8 +135,12 @@ class Feed:
             for symbol in self._book.wanted:
                 if symbol in error.message.split():
                     self._book.receive_rejection(symbol, now)
-                    self._silence.forget(symbol)
+                    self._forget_silence(symbol)
         self._on_event(ServerError(at=now, code=error.code, message=error.message))
+
+    def _forget_silence(self, symbol: str) -> None:
+        for event in self._silence.forget(symbol, trio.current_time()):
+            self._on_event(event)
 
     def _send_wanted(self) -> None:
         if self._connection is not None:
@@ -148,19 +154,34 @@ class Feed:
         connection.put(Subscribe(symbol, None if position is None else Resume(*position)))
         self._book.mark_sent(symbol, trio.current_time())
 
+    async def _judge(self, connection: Connection, due: float) -> list[Event]:
+        """If a silence is to be judged: make sure first that nothing lies unread. ``due``: when we should have woken."""
+        now = trio.current_time()
+        since = self._silence.accused_since(now)
+        if since is None:
+            await trio.lowlevel.checkpoint()
+            return self._silence.handle_timer(now)  # what a stall in this very checkpoint makes due is for the next look
+        lag = max(now - due, await connection.catch_up(since))
+        return self._silence.handle_timer(trio.current_time(), lag)
+
+    def _ask_peer(self, events: list[Event], connection: Connection) -> list[Event]:
+        """Every step but the last one waits for a pong: have one ping sent for all of them, or say that there is none."""
+        steps = {event.step for event in events if isinstance(event, Silence) and event.outcome is None}
+        if steps <= {"reconnect"} or connection.request_probe():
+            return events
+        return self._silence.without_probe(events)
+
     def _act_on(self, event: Event, connection: Connection) -> None:
         """Take the step that a silence without an outcome calls for."""
         if not isinstance(event, Silence) or event.outcome is not None:
             return
         silent = self._book.wanted if event.symbol is None else (event.symbol,)
-        if event.step == "probe":
-            connection.request_probe()
-        elif event.step == "resubscribe":
+        if event.step == "resubscribe":
             for symbol in silent:
                 if self._book.state(symbol) is not SubscriptionState.REJECTED:
                     connection.put(Unsubscribe(symbol))
                     self._subscribe(symbol, connection)
-        else:
+        elif event.step == "reconnect":
             what = "nothing" if event.symbol is None else f"nothing of {event.symbol}"
             text = f"{what} came from {connection.name} for {event.silent_for:.1f} s, though its pongs do"
             raise connection.own(ConnectionLost(text, cause="silence"))

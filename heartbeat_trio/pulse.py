@@ -117,10 +117,12 @@ class Pulse:
         self.heartbeat.bytes_sent(trio.current_time())
         self._move_timer()
 
-    def request_probe(self) -> None:
-        """Send a ping now, ahead of the schedule."""
-        self.heartbeat.request_probe(trio.current_time())
+    def request_probe(self) -> bool:
+        """Send a ping now, ahead of the schedule; whether one leaves now (that of a tick will do)."""
+        now = trio.current_time()
+        self.heartbeat.request_probe(now)
         self._move_timer()
+        return self.heartbeat.next_deadline() <= now
 
     def close(self) -> None:
         """The connection ended: pings in flight are cancelled."""

@@ -68,7 +68,7 @@ class Session:
         """Where the session is between its connections."""
         self._inbox = inbox
         self._quality = quality
-        self._feed = Feed(silence, self.receive_event)
+        self._feed = Feed(silence, self.receive_event, pong_timeout=options.heartbeat.pong_timeout)
         self._gates: dict[GatePolicy, Gate] = {}
         self._events = Broadcast()
         self._background: Background | None = None

@@ -135,11 +135,17 @@ def _describe_watch(event: Event) -> str | None:
             return None
 
 
-STEPS = {"probe": "asking the peer", "resubscribe": "subscribing again", "reconnect": "connecting again"}
+STEPS = {
+    "probe": "asking the peer",
+    "wait": "waiting for its next pong",
+    "resubscribe": "subscribing again",
+    "reconnect": "connecting again",
+}
 OUTCOMES = {
     "data": "data came back",
     "pong": "the peer answers, but sends no data",
-    "none": "that did not help",
+    "none": "no pong either, so the heartbeat is to judge",
+    "unsubscribed": "no longer subscribed",
 }
 
 
