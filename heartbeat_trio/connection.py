@@ -1,9 +1,10 @@
-"""One connection: a nursery with a reader, a pinger and a monitor.
+"""One connection: a nursery with a reader, a pinger, a monitor, and a task that follows the clocks.
 
 - **reader**: bytes in, messages out. Pings are answered and pongs recorded first; then data goes to the inbox. It waits for
   bytes and for nothing else.
 - **pinger**: a pure timer, which sends pings and judges the missing pongs; see `pulse`.
 - **monitor**: sleeps until something is due: telling what the inbox dropped.
+- **clocks**: has a ping sent at once when the machine slept; see `transports.clock_watch`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .pulse import Pulse
 from .sansio.pings import REMEMBERED
 from .sansio.quality import ConnectionQuality
 from .transports.catch_up import catch_up
+from .transports.clock_watch import follow_clocks
 from .transports.connect import connect_transport
 
 if TYPE_CHECKING:
@@ -146,11 +148,11 @@ class Connection:
         """Send a ping now, ahead of the schedule, within `HeartbeatPolicy.max_probes`; whether one leaves now."""
         return self._pulse.request_probe()
 
-    async def catch_up(self, since: float) -> float:
-        """Wait until nothing that came lies unread; seconds since a time in which our own loop did not run."""
+    async def catch_up(self, since: float) -> float | None:
+        """Wait until nothing lies unread; seconds since a time in which our own loop did not run, where that is measured."""
         await catch_up(self._transport)
         below = self._transport.bytes_below()
-        return (None if below is None else below.loop_lag(since)) or 0.0
+        return None if below is None else below.loop_lag(since)
 
     def has_caused(self, error: BaseException) -> bool:
         """Whether an exception, or every leaf of a group, is this connection's own end."""
@@ -183,6 +185,14 @@ class Connection:
             self._overran = trio.Event()
             self.report_overrun()
             await trio.sleep(OVERRUN_INTERVAL)
+
+    async def watch_clocks(self) -> None:
+        """The clocks task: tells jumps, and asks the peer whether it is still there."""
+        await follow_clocks(self._clock_jumped)
+
+    def _clock_jumped(self, event: Event) -> None:
+        self._on_event(event)
+        self.request_probe()
 
     # -- decisions performed -----------------------------------------------------------------------------------------
 
@@ -323,6 +333,7 @@ async def open_connection(
                 background.start_soon(connection.read, name=f"reader {connection.name}")
                 background.start_soon(connection.ping, name=f"pinger {connection.name}")
                 background.start_soon(connection.monitor, name=f"monitor {connection.name}")
+                background.start_soon(connection.watch_clocks, name=f"clocks {connection.name}")
                 yield connection
                 background.leave()
                 await connection.say_goodbye(restart.close_timeout)

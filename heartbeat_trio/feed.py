@@ -11,6 +11,7 @@ from .exceptions import ConnectionLost
 from .protocol.messages import ErrorNotice, GapNotice, Message, Resume, Subscribe, Unsubscribe
 from .protocol.messages import Subscribed as SubscribedMessage
 from .sansio.arbitration import FeedArbiter
+from .sansio.cause import STALL
 from .sansio.silence import SilenceWatch
 from .sansio.subscriptions import SubscriptionBook, SubscriptionState
 
@@ -161,7 +162,9 @@ class Feed:
         if since is None:
             await trio.lowlevel.checkpoint()
             return self._silence.handle_timer(now)  # what a stall in this very checkpoint makes due is for the next look
-        lag = max(now - due, await connection.catch_up(since))
+        lag = await connection.catch_up(since)
+        if lag is None:  # a late awakening is all that is known: what came before it may have been a stall too
+            lag = now - since if now - due >= STALL else 0.0
         return self._silence.handle_timer(trio.current_time(), lag)
 
     def _ask_peer(self, events: list[Event], connection: Connection) -> list[Event]:

@@ -23,12 +23,10 @@ from .events import (
 )
 from .exceptions import PongTimeout
 from .sansio.cause import explain
-from .sansio.clocks import ClockWatch
 from .sansio.heartbeat import PUNCTUAL, Heartbeat
 from .sansio.pinglog import PingLog
 from .sansio.pings import SendPing
 from .transports.catch_up import catch_up, gather_evidence
-from .transports.kernel import read_clocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +69,6 @@ class Pulse:
         self._quality = quality
         self._on_event = on_event
         self._on_ping = on_ping
-        self._clocks = ClockWatch()
         self._log = PingLog()
         self._timer = trio.CancelScope()
         self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered)
@@ -86,7 +83,6 @@ class Pulse:
             with trio.CancelScope(deadline=heartbeat.next_deadline()) as self._timer:
                 await trio.sleep_forever()
             evidence = await self._investigate(due=self._timer.deadline)
-            self._check_clocks()
             self._perform(heartbeat.handle_timer(trio.current_time(), evidence))
             if heartbeat.is_over:
                 return
@@ -171,11 +167,6 @@ class Pulse:
     def _gather(self, accused: Accused, now: float, *, lateness: float = 0.0) -> Evidence:
         quiet_for = self.heartbeat.quiet_for(now)
         return gather_evidence(self._transport, accused, quiet_for=quiet_for, lateness=lateness)
-
-    def _check_clocks(self) -> None:
-        for event in self._clocks.check(read_clocks(), trio.current_time()):
-            self._on_event(event)
-            self.heartbeat.request_probe(event.at)
 
     def _move_timer(self) -> None:
         self._timer.deadline = self.heartbeat.next_deadline()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ._background import open_background
 from .config import BackoffPolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy
 from .connection import Connection, open_connection
 from .endpoint import Endpoint
-from .events import Connected, Connecting, EndedForGood, Event, Lost, PongReceived, RetryScheduled
+from .events import ClockJumped, Connected, Connecting, EndedForGood, Event, Lost, PongReceived, RetryScheduled
 from .exceptions import ConnectError, ConnectionClosed, ConnectionLost, GaveUp
 from .sansio.restart import GiveUp, Restarts, Retry
+from .transports.clock_watch import follow_clocks
 
 if TYPE_CHECKING:
     import ssl
@@ -73,6 +76,12 @@ class Supervisor:
         Raises:
             GaveUp: `RestartPolicy.max_attempts` attempts failed in a row.
         """
+        async with open_background() as background:
+            # Between connections too: what happened has its wall time from the jumps that were told.
+            background.start_soon(partial(follow_clocks, self._emit), name=f"clocks {self._endpoint}")
+            await self._run(handler)
+
+    async def _run(self, handler: Callable[[Connection], Awaitable[None]]) -> None:
         while True:
             loss = await self._attempt(handler)
             if loss is None:
@@ -129,7 +138,8 @@ class Supervisor:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PongReceived):
             self._restarts.alive(event.at)
-        self._emit(event)
+        if not isinstance(event, ClockJumped):  # told once already
+            self._emit(event)
 
     def _on_messages(self, messages: list[Message]) -> None:
         self._restarts.alive(trio.current_time())

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio.config import SilencePolicy
+from heartbeat_trio.config import HeartbeatPolicy, SilencePolicy
 from heartbeat_trio.events import Alert, Connected, Event, Lost, PongReceived, Silence
 from heartbeat_trio.session import Session, open_session
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
@@ -95,16 +95,117 @@ async def test_a_dead_feed_costs_three_steps_and_one_reconnect(
         steps = [event for event in follower.events if isinstance(event, Silence)]
         expected = ["probe", "resubscribe", "reconnect"]
         assert [(None, step) for step in expected] == follower.orders
-        assert [died + 1, died + 2, died + 3] == pytest.approx([each.at for each in steps if each.outcome is None], abs=0.2)
+        assert [died + 1, died + 4, died + 7] == pytest.approx([each.at for each in steps if each.outcome is None], abs=0.2)
         assert expected == [event.step for event in steps if event.outcome is not None]
-        assert "pong" == steps[1].outcome
+        assert ["pong"] * 3 == [event.outcome for event in steps if event.outcome is not None]
         lost = [event for event in follower.events if isinstance(event, Lost)]
         assert ["silence"] == [event.cause for event in lost]
-        assert "nothing came from tcp://server:1 for 3.0 s, though its pongs do" in lost[0].detail
+        assert "nothing came from tcp://server:1 for 7.0 s, though its pongs do" in lost[0].detail
         assert feeder.peer.accepted == 2
         again = [line.partition(":scripted")[0] for line in feeder.wishes(before)]
         twice = [line for symbol in symbols for line in (f"UNSUBSCRIBE:{symbol}", f"SUBSCRIBE:{symbol}")]
         assert twice + [f"SUBSCRIBE:{symbol}" for symbol in symbols] == again
+
+
+async def test_a_frozen_server_is_the_heartbeats(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """A freeze shorter than the heartbeat's bound costs no connection; a longer one is called what it is."""
+    net = VirtualNetwork(latency=0.01)
+    await start_feeder(net, nursery)
+    async with open_session("tcp://server:1", subscribe=["A"], connector=net.connect, rng=Random(1)) as session:
+        follower = await follow(session, nursery)
+        await trio.sleep(62)
+        net.host("server").freeze()
+        await trio.sleep(8)
+        net.host("server").thaw()
+        await trio.sleep(5)
+        assert [(None, "probe", None), (None, "probe", "none"), (None, "probe", "data")] == follower.silences
+        assert [] == [event for event in follower.events if isinstance(event, Lost)]
+        net.host("server").freeze()
+        froze = trio.current_time()
+        await trio.sleep(20)
+
+        lost = next(event for event in follower.events if isinstance(event, Lost))
+        assert "pong_timeout" == lost.cause
+        assert lost.at - froze >= 13 - 0.1
+
+
+async def test_without_probes_it_waits_for_the_heartbeats_pong(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """No ping leaves for it, and none is told of; each step follows a pong of the schedule by a pong's time."""
+    net = VirtualNetwork(latency=0.01)
+    feeder = await start_feeder(net, nursery)
+    heartbeat = HeartbeatPolicy(ping_interval=20, max_probes=0)
+    async with open_session(
+        "tcp://server:1", subscribe=["A"], connector=net.connect, rng=Random(1), heartbeat=heartbeat
+    ) as session:
+        follower = await follow(session, nursery)
+        await trio.sleep(62)
+        feeder.symbols = ""
+        await trio.sleep(60)
+
+        steps = [event for event in follower.events if isinstance(event, Silence)]
+        assert [("wait", None), ("wait", "pong"), ("resubscribe", None), ("resubscribe", "pong"), ("reconnect", None)] == [
+            (event.step, event.outcome) for event in steps[:5]
+        ]
+        pongs = [event.at for event in follower.events if isinstance(event, PongReceived) and event.at > steps[0].at]
+        assert [pongs[0] + 3, pongs[1] + 3] == pytest.approx([steps[2].at, steps[4].at])
+        assert pongs[1] - pongs[0] == pytest.approx(20, abs=0.1)
+
+
+async def test_one_ping_asks_for_every_silent_symbol(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """Forty of them at one instant do not use up the minute's thirty probes."""
+    net = VirtualNetwork(latency=0.01)
+    feeder = await start_feeder(net, nursery)
+    silent = [f"B{number}" for number in range(40)]
+    async with open_session("tcp://server:1", subscribe=["A", *silent], connector=net.connect, rng=Random(1)) as session:
+        follower = await follow(session, nursery)
+        await trio.sleep(59)
+        before = sum(line.startswith("PING") for line in feeder.peer.lines)
+        await trio.sleep(3)
+
+        assert {"probe", "resubscribe"} == {step for _, step in follower.orders}
+        assert sum(line.startswith("PING") for line in feeder.peer.lines) - before <= 2
+
+
+@pytest.mark.parametrize("is_unread", [True, False])
+async def test_our_own_stall_is_not_the_peers_silence(
+    is_unread: bool, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """The clock jumps while nobody runs: what came meanwhile is read first, and the feed has time to go on."""
+    net = VirtualNetwork(latency=0.01)
+    feeder = await start_feeder(net, nursery)
+    async with open_session("tcp://server:1", subscribe=["A"], connector=net.connect) as session:
+        follower = await follow(session, nursery)
+        await trio.sleep(62)
+        feeder.symbols = ""
+        await trio.sleep(0.5)
+        if is_unread:
+            await feeder.peer.send_quote("A", 1.0, 2.0)
+        else:
+            feeder.symbols = "A"
+        autojump_clock.jump(2.5)
+        await trio.sleep(0.9)
+
+        assert [] == follower.silences
+        feeder.symbols = ""
+        await trio.sleep(2)
+        assert [(None, "probe")] == follower.orders
+
+
+async def test_a_quiet_symbol_costs_no_connection(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """It traded once; after a reconnect nothing is owed until it trades again."""
+    net = VirtualNetwork(latency=0.01)
+    feeder = await start_feeder(net, nursery)
+    feeder.symbols = ""
+    async with open_session("tcp://server:1", subscribe=["A"], connector=net.connect, rng=Random(1)) as session:
+        follower = await follow(session, nursery)
+        await trio.sleep(1)
+        await feeder.peer.send_quote("A", 1.0, 2.0)
+        await trio.sleep(300)
+        await feeder.peer.reset_all()
+        await trio.sleep(300)
+
+        assert [] == follower.silences
+        assert feeder.peer.accepted == 2
 
 
 async def test_subscribing_again_helps(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
@@ -115,7 +216,7 @@ async def test_subscribing_again_helps(autojump_clock: MockClock, nursery: trio.
         follower = await follow(session, nursery)
         await trio.sleep(60)
         feeder.symbols = ""
-        await trio.sleep(2.5)
+        await trio.sleep(5)
         feeder.symbols = "A"
         await trio.sleep(60)
 
@@ -187,7 +288,7 @@ async def test_what_is_unsubscribed_is_not_missed(autojump_clock: MockClock, nur
         await session.unsubscribe("A")
         await trio.sleep(300)
 
-        assert [("B", "probe", None)] == follower.silences
+        assert [("B", "probe", None), ("B", "probe", "unsubscribed")] == follower.silences
         assert feeder.peer.accepted == 1
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 import trio
 
+from heartbeat_trio.config import SilencePolicy
+from heartbeat_trio.events import Event, Silence, Subscribed
+from heartbeat_trio.session import open_session
 from tests.support.stalls import KINDS, POLICY, Outcome, distant_peer, survive
 
 pytestmark = pytest.mark.alone
@@ -51,3 +55,26 @@ def test_a_peer_that_dies_during_the_stall_is_found(tmp_path: Path) -> None:
 
     assert outcome.lost == CONNECTIONS * len(KINDS)
     assert outcome.found_dead_after <= POLICY.bound + STALL + 1
+
+
+def test_a_stall_is_not_the_peers_silence(tmp_path: Path) -> None:
+    """Quotes flowed all the time, but we did not look: the feed is not called silent."""
+    told: list[Event] = []
+
+    async def main(url: str) -> None:
+        policy = SilencePolicy(minimum=0.3, maximum=0.5)
+        async with open_session(url, subscribe=["A"], silence=policy) as session, session.events() as events:
+            received = 0
+            while received < 400:  # 300 gaps are learned from
+                received += len(await session.receive_batch())
+            for _ in range(3):
+                time.sleep(0.6)  # noqa: ASYNC251 - the stall
+                for _ in range(20):
+                    await session.receive_batch()
+            told.extend(events.take_nowait())
+
+    with distant_peer(tmp_path, rate=200) as peer:
+        trio.run(main, peer.url("tcp"))
+
+    assert [event for event in told if isinstance(event, Subscribed)]
+    assert [] == [event for event in told if isinstance(event, Silence)]

@@ -14,7 +14,7 @@ import trio
 
 from ..config import BackoffPolicy, HeartbeatPolicy, RestartPolicy, SilencePolicy
 from ..endpoint import Endpoint
-from ..events import Closed, EndedForGood, Event, PongLate, PongReceived, Quote
+from ..events import ClockJumped, Closed, EndedForGood, Event, PongLate, PongReceived, Quote
 from ..exceptions import GaveUp
 from ..journal import open_journal
 from ..observe import jsonlines, text
@@ -103,11 +103,10 @@ class _Watch:
         self._has_pong = False
         self._verdicts: dict[Endpoint, Verdict] = {}
         self._journal: Journal | None = None
-        # Wall time is only a label: one offset, taken once, so that a clock that jumps does not shuffle the lines.
         self._offset = 0.0
 
     async def run(self) -> None:
-        self._offset = time.time() - trio.current_time()
+        self._set_clock()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(partial(on_signals, self._stop.set, nursery.cancel_scope.cancel), name="signals")
@@ -191,6 +190,10 @@ class _Watch:
             self._verdicts[session.endpoint] = session.is_suitable_for_trading()
             nursery.cancel_scope.cancel()
 
+    def _set_clock(self) -> None:
+        """Wall time is only a label: one offset, which stays until the clock jumps, so that the lines keep their order."""
+        self._offset = time.time() - trio.current_time()
+
     def _add_row(self, session: Session) -> Row | None:
         if self.view is None:
             return None
@@ -209,6 +212,8 @@ class _Watch:
             self._has_pong = True
             if row is not None and event.rtt is not None:
                 row.rtts.append(event.rtt)
+        elif isinstance(event, ClockJumped):
+            self._set_clock()
         if not isinstance(event, EndedForGood):  # told with its history when it is raised
             self._tell(session.endpoint, event)
 

@@ -319,6 +319,8 @@ def _silence(_limit: float, event: Event) -> _Change | None:
     whose, key = event.symbol or "the connection", event.symbol or ""
     if event.outcome == "data":
         return _Change(f"data of {whose} again", is_over=True, key=key)
+    if event.outcome == "unsubscribed":
+        return _Change(f"no more data of {whose} is expected", is_over=True, key=key)
     normal = "" if event.threshold is None else f", {event.threshold:.1f} s are normal"
     return _Change(f"no data of {whose} for {event.silent_for:.1f} s{normal}; next: {event.step}", key=key)
 

@@ -271,8 +271,11 @@ class SilenceWatch:
         limit = self._threshold(feed, now) if feed.step < 0 else feed.stepped_after
         if limit is None:
             return inf
-        patience = max(0.0 if feed.step < 0 else self._pong_timeout, 0.0 if feed.has_data else self._policy.unconfirmed_after)
-        return feed.starts_at() + max(limit, patience)
+        if feed.step >= 0:
+            limit = max(limit, self._pong_timeout)
+        if not feed.has_data:
+            limit = max(limit, self._policy.unconfirmed_after)
+        return feed.starts_at() + limit
 
     def _excuse(self, feed: _Feed, now: float, lag: float) -> bool:
         """Take time in which our own loop did not run off a silence, once; whether it has some time left thereby."""
@@ -280,6 +283,7 @@ class SilenceWatch:
             return False
         feed.is_excused = True  # a loop that stalls all the time must not hide a dead feed for ever
         feed.step_at = min(now, feed.starts_at() + lag)
+        feed.model.pause()  # nor is it normal
         return self._deadline(feed, now) > now
 
     def _escalate(self, symbol: str | None, feed: _Feed, now: float) -> list[Event]:

@@ -81,13 +81,14 @@ _current: trio.lowlevel.RunVar[LoopWatch | None] = trio.lowlevel.RunVar("heartbe
 def watch_loop() -> LoopWatch | None:
     """This run's watch, started with the first call; None under a mock clock, whose jumps are no stalls."""
     watch = _current.get()
-    if watch is None and not _is_virtual(trio.lowlevel.current_clock()):
+    if watch is None and not is_virtual(trio.lowlevel.current_clock()):
         watch = LoopWatch()
         trio.lowlevel.add_instrument(watch)
         _current.set(watch)
     return watch
 
 
-def _is_virtual(clock: trio.abc.Clock) -> bool:
+def is_virtual(clock: trio.abc.Clock) -> bool:
+    """Whether it is a test's clock, whose jumps are neither stalls nor sleeps."""
     testing = sys.modules.get("trio.testing")  # a mock clock cannot be in use without it
     return testing is not None and isinstance(clock, testing.MockClock)

@@ -266,6 +266,17 @@ def test_silence_ends_with_data() -> None:
     assert [(9.0, "data of A again after 9.0 s", True)] == told(alerts.receive_event(silence("A", "data"), 9.0))
 
 
+def test_silence_ends_when_nothing_is_expected_any_more() -> None:
+    """Unsubscribing is an end too; the next silence is told again."""
+    alerts = book("silence")
+    alerts.receive_event(silence("A"), 0.0)
+    ended = alerts.receive_event(silence("A", "unsubscribed"), 9.0)
+
+    assert [(9.0, "no more data of A is expected after 9.0 s", True)] == told(ended)
+    alerts.receive_event(silence("B"), 100.0)
+    assert [(101.0, "data of B again after 1.0 s", True)] == told(alerts.receive_event(silence("B", "data"), 101.0))
+
+
 def test_several_silent_symbols() -> None:
     """Each is told, though not each at once, and it is over when all speak."""
     alerts = book("silence")

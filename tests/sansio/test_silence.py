@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 Told = tuple[float, str | None, str, str | None]
 
 
+PONG_TIMEOUT = 3.0
+
+
 class Driver:
-    """Plays what the session does: data and pongs at their times, the timer when it is due."""
+    """Plays what the session does: data at its time, the timer when it is due, and a peer that answers every step's ping."""
 
     def __init__(self, policy: SilencePolicy | None = None) -> None:
-        self.watch = SilenceWatch(policy or SilencePolicy())
+        self.watch = SilenceWatch(policy or SilencePolicy(), pong_timeout=PONG_TIMEOUT)
+        self.answers = True
         self.events: list[Silence] = []
         self.now = 0.0
         self.calls = 0
@@ -46,12 +50,17 @@ class Driver:
             if reconnect and any(event.step == "reconnect" for event in orders):
                 self.watch.end_connection()
                 self.watch.start_connection(due)
+            if orders and self.answers:
+                self.watch.receive_pong(due)
         self.now = until
 
     def keep(self, events: list[Event]) -> None:
         for event in events:
             assert isinstance(event, Silence)
             self.events.append(event)
+
+    def forget(self, symbol: str) -> None:
+        self.keep(self.watch.forget(symbol, self.now))
 
     def data(self, at: float, *symbols: str, reconnect: bool = False) -> None:
         self.run(at, reconnect=reconnect)
@@ -154,40 +163,137 @@ def test_threshold_is_that_of_a_sorted_list(gaps: list[float]) -> None:
 
 
 def test_silence_escalates_step_by_step() -> None:
-    """Probe, subscribe again, reconnect, each a threshold after the one before, each with its outcome."""
+    """Probe, subscribe again, reconnect, each after a pong's time, since that is longer than the threshold."""
     driver, last = taught()
-    driver.run(last + 1.5)
-    driver.watch.receive_pong()
-
     driver.run(last + 60)
 
     assert driver.told == [
         (last + 1, None, "probe", None),
-        (last + 2, None, "probe", "pong"),
-        (last + 2, None, "resubscribe", None),
-        (last + 3, None, "resubscribe", "none"),
-        (last + 3, None, "reconnect", None),
-        (last + 4, None, "reconnect", "none"),
+        (last + 4, None, "probe", "pong"),
+        (last + 4, None, "resubscribe", None),
+        (last + 7, None, "resubscribe", "pong"),
+        (last + 7, None, "reconnect", None),
+        (last + 10, None, "reconnect", "pong"),
     ]
     first = driver.events[0]
     assert first.silent_for == pytest.approx(1.0)
     assert first.threshold == 1.0
 
 
+def test_a_step_waits_for_its_threshold_if_that_is_longer_than_a_pong() -> None:
+    """A feed of one quote in 1.5 s has a threshold of 4.5 s."""
+    driver = Driver()
+    driver.begin()
+    last = driver.flow(600, period=1.5)
+    driver.run(last + 10)
+
+    steps = [event.at - last for event in driver.events if event.outcome is None]
+    assert [4.5, 9.0] == pytest.approx(steps, rel=0.011)
+
+
+def test_without_a_pong_the_silence_is_the_heartbeats() -> None:
+    """It is told once that none came, and nothing more is done, however long it lasts."""
+    driver, last = taught()
+    driver.answers = False
+    driver.run(last + 60)
+
+    assert driver.told == [(last + 1, None, "probe", None), (last + 4, None, "probe", "none")]
+
+
+@pytest.mark.parametrize("has_data", [True, False])
+def test_a_late_pong_lets_it_go_on_unless_data_follows(has_data: bool) -> None:
+    """A frozen peer thaws: its pong comes first, and its data has the time of a step to follow."""
+    driver, last = taught()
+    driver.answers = False
+    driver.run(last + 6)
+    driver.watch.receive_pong(driver.now)
+    driver.run(last + 8.9)
+    if has_data:
+        driver.data(last + 8.9, "A")
+    driver.run(last + 9.1)
+
+    after: list[Told] = [(last + 8.9, None, "probe", "data")]
+    if not has_data:
+        after = [(last + 9, None, "probe", "pong"), (last + 9, None, "resubscribe", None)]
+    assert [(last + 1, None, "probe", None), (last + 4, None, "probe", "none"), *after] == driver.told
+
+
+def test_each_step_needs_a_pong_of_its_own() -> None:
+    """A peer that dies after the probe was answered is not said to answer."""
+    driver, last = taught()
+    driver.run(last + 3.9)
+    driver.answers = False
+    driver.run(last + 60)
+
+    assert [(last + 4, "resubscribe", None), (last + 7, "resubscribe", "none")] == [
+        (at, step, outcome) for at, _, step, outcome in driver.told[2:]
+    ]
+
+
+def test_without_a_probe_it_waits_for_the_next_ordinary_pong() -> None:
+    """That is told in place of the probe, and no time is counted meanwhile; data of the feed is an answer as well."""
+    driver, last = taught()
+    driver.run(last + 1)
+    events = driver.watch.handle_timer(driver.now)
+    driver.keep(driver.watch.without_probe(events))
+    driver.answers = False
+    driver.run(last + 15)
+    driver.watch.receive_pong(driver.now)
+    driver.run(last + 17.9)
+    driver.now = last + 18
+    events = driver.watch.handle_timer(driver.now)
+    driver.keep(driver.watch.without_probe(events))
+    driver.run(last + 60)
+    driver.data(last + 60, "A")
+
+    assert driver.told == [
+        (last + 1, None, "wait", None),
+        (last + 18, None, "wait", "pong"),
+        (last + 18, None, "resubscribe", None),
+        (last + 60, None, "resubscribe", "data"),
+    ]
+
+
+def test_a_stall_of_our_own_is_taken_off_once() -> None:
+    """Short ones are not, and the second one in a silence counts: a busy loop must not hide a dead feed."""
+    driver, last = taught()
+    watch = driver.watch
+    assert watch.accused_since(last + 0.9) is None
+    driver.run(last + 1)
+    assert last == watch.accused_since(driver.now)
+
+    assert watch.handle_timer(last + 1, 0.9) == []
+    assert watch.accused_since(last + 1.8) is None
+    assert watch.accused_since(last + 1.9) == pytest.approx(last + 0.9)
+    [event] = watch.handle_timer(last + 2, 0.9)
+    assert isinstance(event, Silence)
+    assert event.step == "probe"
+    assert event.silent_for == pytest.approx(2.0)
+    watch.receive(["A"], last + 3)
+    assert ["probe"] == [getattr(each, "step", "") for each in watch.handle_timer(last + 4, 0.2)]
+
+
+def test_a_stall_that_was_not_all_of_it_excuses_nothing() -> None:
+    """A wake-up 2 s late, 0.5 s of stall: the feed was silent for longer than is normal all the same."""
+    driver, last = taught()
+
+    assert ["probe"] == [getattr(each, "step", "") for each in driver.watch.handle_timer(last + 2, 0.5)]
+
+
 def test_data_ends_the_silence_and_the_next_one_begins_anew() -> None:
     """The step that was taken last gets the outcome `data`."""
-    driver, last = taught()
-    driver.data(last + 2.5, "A")
-    driver.run(last + 3.6)
+    driver, last = taught(policy=SilencePolicy(maximum=1.0))
+    driver.data(last + 4.5, "A")
+    driver.run(last + 5.6)
 
     assert driver.told == [
         (last + 1, None, "probe", None),
-        (last + 2, None, "probe", "none"),
-        (last + 2, None, "resubscribe", None),
-        (last + 2.5, None, "resubscribe", "data"),
-        (last + 3.5, None, "probe", None),
+        (last + 4, None, "probe", "pong"),
+        (last + 4, None, "resubscribe", None),
+        (last + 4.5, None, "resubscribe", "data"),
+        (last + 5.5, None, "probe", None),
     ]
-    assert driver.events[3].silent_for == pytest.approx(2.5)
+    assert driver.events[3].silent_for == pytest.approx(4.5)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +315,7 @@ def test_it_goes_no_further_than_the_policy(last_step: LastStep, steps: list[str
 
 def test_without_steps_it_has_no_timer_and_remembers_nothing() -> None:
     """What is not asked for costs nothing, however long it runs."""
-    watch = SilenceWatch(SilencePolicy(last_step="none"))
+    watch = SilenceWatch(SilencePolicy(last_step="none"), pong_timeout=PONG_TIMEOUT)
     watch.start_connection(0.0)
     watch.acknowledged("A", 0.0)
 
@@ -226,11 +332,11 @@ def test_an_unconfirmed_subscription_escalates_alone() -> None:
 
     assert driver.told == [
         (start + 30, "B", "probe", None),
-        (start + 60, "B", "probe", "none"),
+        (start + 60, "B", "probe", "pong"),
         (start + 60, "B", "resubscribe", None),
-        (start + 90, "B", "resubscribe", "none"),
+        (start + 90, "B", "resubscribe", "pong"),
         (start + 90, "B", "reconnect", None),
-        (start + 120, "B", "reconnect", "none"),
+        (start + 120, "B", "reconnect", "pong"),
     ]
     assert {event.threshold for event in driver.events} == {None}
     assert driver.events[0].silent_for == pytest.approx(30.0)
@@ -258,7 +364,7 @@ def test_one_silence_of_everything_is_one_silence_and_one_reconnect(symbols: str
         (None, "resubscribe"),
         (None, "reconnect"),
     ]
-    assert [event.outcome for event in driver.events if event.outcome is not None] == ["none"] * 3
+    assert [event.outcome for event in driver.events if event.outcome is not None] == ["pong"] * 3
 
 
 def test_after_everything_was_silent_a_symbol_is_judged_again() -> None:
@@ -276,7 +382,7 @@ def test_after_everything_was_silent_a_symbol_is_judged_again() -> None:
 def test_a_symbol_is_judged_while_the_whole_is_still_learned() -> None:
     """After an unsubscription the whole is learned anew; that hides nobody's silence."""
     driver, last = taught("AB")
-    driver.watch.forget("B")
+    driver.forget("B")
     driver.flow(1, "A")
     driver.run(last + 2.1)
 
@@ -287,24 +393,33 @@ def test_nothing_is_expected_of_what_is_not_wanted() -> None:
     """Unsubscribing the busy symbol must not make the slow one's gaps a silence, nor the last one's end a loss."""
     driver, last = taught("A")
     driver.data(last, "slow")
-    driver.watch.forget("A")
-    driver.watch.forget("never known")
+    driver.forget("A")
+    driver.forget("never known")
     driver.data(last + 45, "slow")
-    driver.watch.forget("slow")
+    driver.forget("slow")
     driver.run(last + 3600)
 
     assert driver.told == []
 
 
 def test_unsubscribing_withdraws_a_silence() -> None:
-    """No further step, no outcome."""
+    """No further step, but an outcome, so that whoever was told of the silence hears of its end."""
     driver, start = taught()
     driver.watch.acknowledged("B", start)
     driver.flow(31)
-    driver.watch.forget("B")
+    driver.forget("B")
     driver.flow(100)
 
-    assert driver.told == [(start + 30, "B", "probe", None)]
+    assert driver.told == [(start + 30, "B", "probe", None), (start + 31, "B", "probe", "unsubscribed")]
+
+
+def test_unsubscribing_withdraws_the_silence_of_everything() -> None:
+    """What is normal for the rest is learned anew, so the end of the common silence is told as well."""
+    driver, last = taught()
+    driver.run(last + 20)
+    driver.forget("A")
+
+    assert (last + 20, None, "reconnect", "unsubscribed") == driver.told[-1]
 
 
 def test_without_a_connection_nothing_is_expected() -> None:
@@ -320,6 +435,51 @@ def test_without_a_connection_nothing_is_expected() -> None:
     driver.run(driver.now + 1.5)
 
     assert [(driver.now - 0.5, None, "probe", None)] == driver.told
+
+
+def test_a_quiet_symbol_owes_nothing_on_a_new_connection() -> None:
+    """It had data, too little for its gaps to be known: it may trade tomorrow. One that never had any is asked for."""
+    driver = Driver()
+    driver.begin("AB")
+    driver.data(1.0, "A")
+    driver.run(10.0)
+    driver.watch.end_connection()
+    driver.begin("AB")
+    driver.run(45.0)
+
+    assert driver.told == [(40.0, "B", "probe", None)]
+
+
+def test_a_busy_feed_that_is_dead_on_a_new_connection() -> None:
+    """It has 30 s for each step until data comes, and is one silence of everything."""
+    driver, _ = taught("AB")
+    driver.watch.end_connection()
+    driver.begin("AB")
+    start = driver.now
+    driver.run(start + 3600, reconnect=True)
+
+    assert [(start + 30, None, "probe"), (start + 60, None, "resubscribe"), (start + 90, None, "reconnect")] == [
+        (at, symbol, step) for at, symbol, step, outcome in driver.told if outcome is None
+    ]
+    assert {event.threshold for event in driver.events} == {1.0}
+
+
+def test_a_silence_that_the_heartbeat_ended_goes_on_patiently() -> None:
+    """Its probe had no pong; on the new connection it has its 30 s, and is answered with data."""
+    driver, last = taught()
+    driver.answers = False
+    driver.run(last + 15)
+    driver.watch.end_connection()
+    driver.begin()
+    driver.watch.receive_pong(driver.now)
+    driver.run(last + 44)
+    driver.data(last + 44, "A")
+
+    assert driver.told == [
+        (last + 1, None, "probe", None),
+        (last + 4, None, "probe", "none"),
+        (last + 44, None, "probe", "data"),
+    ]
 
 
 def test_acknowledgement_of_what_flows_changes_nothing() -> None:
@@ -361,6 +521,7 @@ class Watching(RuleBasedStateMachine):
         self.driver.begin("AB")
         self.is_connected = True
         self.step: dict[str | None, int] = {}
+        self.has_none: dict[str | None, bool] = {}
         self.checked = 0
 
     @rule(symbols=st.sampled_from(["A", "B", "AB"]), seconds=st.sampled_from([5, 40]))
@@ -374,7 +535,11 @@ class Watching(RuleBasedStateMachine):
 
     @rule()
     def pong(self) -> None:
-        self.driver.watch.receive_pong()
+        self.driver.watch.receive_pong(self.driver.now)
+
+    @rule(answers=st.booleans())
+    def answer(self, answers: bool) -> None:
+        self.driver.answers = answers
 
     @rule()
     def break_off(self) -> None:
@@ -389,14 +554,13 @@ class Watching(RuleBasedStateMachine):
 
     @rule(symbol=st.sampled_from("AB"))
     def unsubscribe(self, symbol: str) -> None:
-        self.driver.watch.forget(symbol)
-        self.step.pop(symbol, None)
-        self.step.pop(None, None)
+        self.driver.forget(symbol)
         self.check()
+        assert not self.step.get(symbol)
 
     @invariant()
     def check(self) -> None:
-        """An independent account: a step's outcome comes before the next step, and `data` alone begins anew."""
+        """An independent account: a pong comes before the next step, `none` is told once, and data alone begins anew."""
         steps = ("probe", "resubscribe", "reconnect")
         new, self.checked = self.driver.events[self.checked :], len(self.driver.events)
         for event in new:
@@ -405,14 +569,18 @@ class Watching(RuleBasedStateMachine):
                 assert before % 2 == 0
                 assert steps[before // 2] == event.step
                 self.step[event.symbol] = before + 1
-            elif event.outcome == "data":
+                self.has_none[event.symbol] = False
+            elif event.outcome in ("data", "unsubscribed"):
                 assert before > 0
                 assert steps[(before - 1) // 2] == event.step
                 self.step[event.symbol] = 0
             else:
                 assert before % 2 == 1
                 assert steps[before // 2] == event.step
-                self.step[event.symbol] = before + 1
+                if event.outcome == "none":
+                    assert not self.has_none[event.symbol]
+                self.has_none[event.symbol] = event.outcome == "none"
+                self.step[event.symbol] = before + (event.outcome == "pong")
 
     @invariant()
     def in_order(self) -> None:
