@@ -153,9 +153,9 @@ class Pulse:
 
     async def _investigate(self, due: float) -> Evidence | None:
         """If a verdict is due: make sure that nothing lies unread, then gather what is known. `due`: when we should wake."""
+        await trio.lowlevel.checkpoint()
         heartbeat, woken = self.heartbeat, trio.current_time()
         if heartbeat.accused(woken) is None:
-            await trio.lowlevel.checkpoint()
             return None
         await catch_up(self._transport)
         now = trio.current_time()
