@@ -174,13 +174,15 @@ class InboxPolicy:
 class SilencePolicy:
     """When a feed is silent, and what is done about it. See `sansio.silence`.
 
-    The normal gap is learned from the last ten minutes: at least 300 gaps, and one message every two seconds.
+    The normal gap is learned from the last ten minutes: at least 300 gaps, and one message every two seconds. Each step
+    waits for a pong that came since the one before it, and at least for `HeartbeatPolicy.pong_timeout`.
 
     Args:
         factor: Silence is this many times the 99.9th percentile of the gaps ...
         minimum: ... at least so many seconds ...
         maximum: ... and at most so many.
-        unconfirmed_after: Seconds that an acknowledged subscription may stay without any data.
+        unconfirmed_after: Seconds that an acknowledged subscription may stay without any data. What had data before, and is
+            quiet on a new connection, is given at least as long, and for ever if its normal gap was not learned.
         last_step: How far to go: `none`, `probe`, `resubscribe`, or `reconnect` (once per silence).
     """
 
