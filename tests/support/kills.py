@@ -47,7 +47,7 @@ def kill_after(folder: Path, seconds: float) -> Remains:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout is not None
-        process.stdout.readline()  # it has begun
+        assert process.stdout.readline(), "the program did not begin"
         time.sleep(seconds)
     finally:
         process.kill()
