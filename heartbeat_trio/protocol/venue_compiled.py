@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .venue_paths import Channel, Getter, Test, compile_items, compile_match, compile_path, literals_of
-from .venue_records import Announced, ConnectionSequence, QuoteMessage, VenueQuotes
+from .venue_paths import Channel, Getter, Test, compile_items, compile_match, compile_path, literals_of, name_of
+from .venue_records import QuoteMessage, VenueQuotes
 from .venue_values import MISSING, to_micros, to_price, to_sequence
 from .wire import is_symbol
 
@@ -22,6 +22,7 @@ class CompiledMessage:
     def __init__(self, venue: str, record: QuoteMessage, rename: dict[str, str]) -> None:
         self.name = record.name
         self.stream = f"{venue}-{record.name}"
+        self.rule = record.rule
         self.record = record
         self.items = compile_items(record.items)
         self.only = compile_match(record.only) if record.only else None
@@ -49,20 +50,22 @@ class CompiledMessage:
             text = parts[self._at]
         for old, new in self._rename:
             text = text.replace(old, new)
-        return text if len(text) <= 64 and is_symbol(text) else None
+        if len(text) > 64 or not is_symbol(text):  # the length first: what `is_symbol` was asked it remembers
+            return None
+        return text
 
     def prices(self, frame: Any, item: Any, channel: Channel | None) -> Prices:
         """Bid, ask and last."""
         bid = ask = last = MISSING
         if self._bid is not None and self._ask is not None:
-            bid = _price(self._bid(frame, item, channel))
-            ask = _price(self._ask(frame, item, channel))
-            if bid == 0 and self._bid_size is not None and not _price(self._bid_size(frame, item, channel)):
+            bid = to_price(self._bid(frame, item, channel))
+            ask = to_price(self._ask(frame, item, channel))
+            if bid == 0 and self._bid_size is not None and not to_price(self._bid_size(frame, item, channel)):
                 bid = None
-            if ask == 0 and self._ask_size is not None and not _price(self._ask_size(frame, item, channel)):
+            if ask == 0 and self._ask_size is not None and not to_price(self._ask_size(frame, item, channel)):
                 ask = None
         if self._last is not None:
-            last = _price(self._last(frame, item, channel))
+            last = to_price(self._last(frame, item, channel))
         return bid, ask, last
 
     def micros(self, frame: Any, item: Any, channel: Channel | None) -> int | None:
@@ -74,60 +77,21 @@ class CompiledMessage:
         return None if self._sequence is None else to_sequence(self._sequence(frame, item, channel))
 
 
-class CompiledAnnounced:
-    """Reads what a venue says about its channels' ids."""
-
-    def __init__(self, record: Announced) -> None:
-        self.begins = compile_match(record.match)
-        self.ends = compile_match(record.ended)
-        self.id = compile_path(record.id)
-        self.at = compile_path(record.at)
-        self._channel = compile_path(record.channel)
-        self._symbol = compile_path(record.symbol)
-
-    def channel(self, frame: Any) -> Channel:
-        """The channel that is announced; raises `ValueError` if its name or symbol is no text."""
-        name, symbol = self._channel(frame, frame, None), self._symbol(frame, frame, None)
-        if type(name) is not str or type(symbol) is not str or len(name) + len(symbol) > MAX_SYMBOL_TEXT:
-            raise ValueError("an announced channel has no name or no symbol")
-        return Channel(name, symbol)
-
-
-class CompiledConnection:
-    """Reads the connection's own numbers."""
-
-    def __init__(self, record: ConnectionSequence) -> None:
-        self.enabled_by = None if record.enabled_by is None else compile_match(record.enabled_by)
-        self._number = compile_path(record.path)
-        self._flags = compile_path(record.flags)
-        self._bit, self._without = record.bit, record.without
-
-    def is_enabled(self, frame: Any) -> bool:
-        """Whether a message that `enabled_by` matches says that there are numbers from now on."""
-        flags = self._flags(frame, frame, None)
-        return type(flags) is int and bool(flags & self._bit) and not flags & self._without
-
-    def number(self, frame: Any) -> int | None:
-        """The message's number; raises `ValueError` if what stands there is none."""
-        return to_sequence(self._number(frame, frame, None))
-
-
 class CompiledVenue:
     """Finds out what sort of message one is."""
 
     def __init__(self, record: VenueQuotes) -> None:
         self.messages = tuple(CompiledMessage(record.name, each, record.rename) for each in record.quotes)
-        self.announced = None if record.announced is None else CompiledAnnounced(record.announced)
-        self.connection = None if record.connection is None else CompiledConnection(record.connection)
-        self.has_state = self.announced is not None or self.connection is not None
-        self._envelope, self._mark = record.envelope, record.envelope_mark
+        self.envelope_mark = record.envelope_mark
+        self._envelope = record.envelope
         self._other = tuple(compile_match(each) for each in record.other)
         self._route = _optional(record.route)
+        self._route_name = None if record.route is None else name_of(record.route)
         self._routes, self._unrouted = _make_routes(self.messages, record.route)
 
     def unwrap(self, value: Any) -> Any:
         """What a message's envelope holds; the message itself if it has none."""
-        if self._mark is not None and type(value) is dict and self._mark in value:
+        if self.envelope_mark is not None and type(value) is dict and self.envelope_mark in value:
             return value.get(self._envelope, MISSING)
         return value
 
@@ -135,8 +99,11 @@ class CompiledVenue:
         """The kind of message that holds quotes; None if it holds none that is known."""
         candidates = self._unrouted
         if self._route is not None:
-            value = self._route(frame, body, channel)
-            if type(value) is str:
+            if self._route_name is not None and type(body) is dict:  # most of them: without a call
+                value = body.get(self._route_name, MISSING)
+            else:
+                value = self._route(frame, body, channel)
+            if type(value) is str or value is MISSING:
                 candidates = self._routes.get(value, candidates)
         for matches, message in candidates:
             if matches is None or matches(frame, body, channel):
@@ -151,10 +118,10 @@ class CompiledVenue:
 _Candidates = tuple[tuple[Test | None, CompiledMessage], ...]
 
 
-def _make_routes(messages: tuple[CompiledMessage, ...], route: str | None) -> tuple[dict[str, _Candidates], _Candidates]:
-    """For each literal value of the route: what it still has to match; and what may match any other value."""
+def _make_routes(messages: tuple[CompiledMessage, ...], route: str | None) -> tuple[dict[object, _Candidates], _Candidates]:
+    """For each literal value of the route (or its absence): what it still has to match; and what may match any other."""
     literals = {literal for each in messages for literal in _literals(each, route)}
-    routes: dict[str, _Candidates] = {}
+    routes: dict[object, _Candidates] = {}
     for literal in literals:
         routes[literal] = tuple(
             (_rest(each, route), each) if literal in _literals(each, route) else (compile_match(each.record.match), each)
@@ -165,12 +132,14 @@ def _make_routes(messages: tuple[CompiledMessage, ...], route: str | None) -> tu
     return routes, unrouted
 
 
-def _literals(message: CompiledMessage, route: str | None) -> frozenset[str]:
+def _literals(message: CompiledMessage, route: str | None) -> frozenset[object]:
     """The values of the route that a message must have; none if it may have others as well."""
     pattern = None if route is None else message.record.match.get(route)
+    if pattern == "!":
+        return frozenset((MISSING,))
     if pattern is None or len(literals_of(pattern)) != len(set(pattern.split("|"))):
         return frozenset()
-    return literals_of(pattern)
+    return frozenset(literals_of(pattern))
 
 
 def _rest(message: CompiledMessage, route: str | None) -> Test | None:
@@ -182,6 +151,3 @@ def _rest(message: CompiledMessage, route: str | None) -> Test | None:
 def _optional(path: str | None) -> Getter | None:
     return None if path is None else compile_path(path)
 
-
-def _price(value: Any) -> Any:
-    return MISSING if value is MISSING else to_price(value)

@@ -99,9 +99,11 @@ def _compile_one(path: str) -> Getter:
         steps = parse_steps(path[1:])
         return lambda frame, item, channel: walk(frame, steps)
     steps = parse_steps(path)
-    if len(steps) == 1 and type(steps[0]) is str:  # most of them: without the loop
-        name = steps[0]
-        return lambda frame, item, channel: item.get(name, MISSING) if type(item) is dict else MISSING
+    name = name_of(path)
+    if name is not None:  # most of them: without the loop
+        return lambda frame, item, channel: (
+            item.get(name, MISSING) if type(item) is dict else None if item is None else MISSING
+        )
     return lambda frame, item, channel: walk(item, steps)
 
 
@@ -118,7 +120,7 @@ def compile_items(path: str) -> Callable[[Any], list[Any]]:
     *parts, rest = path.split("[]")
     if not parts:
         steps = parse_steps(path)
-        return lambda body: [walk(body, steps)]
+        return (lambda body: [walk(body, steps)]) if steps else (lambda body: [body])
     if rest:
         raise ValueError(f"items {path!r} must end in [], or have none at all")
     levels = [parse_steps(part.removeprefix(".")) for part in parts]
@@ -146,9 +148,9 @@ def _expand(items: list[Any], steps: tuple[str | int, ...]) -> list[Any]:
 def compile_match(match: Mapping[str, str]) -> Test:
     """Make a test of patterns by path, all of which must hold; raises `ValueError` if a path or a pattern is none."""
     tests = [(compile_path(path), compile_pattern(pattern)) for path, pattern in match.items()]
-    if len(tests) == 1:
-        only, fits = tests[0]
-        return lambda frame, item, channel: fits(only(frame, item, channel))
+    names = [name_of(path) for path in match]
+    if None not in names:
+        return _compile_names([(name, fits) for name, (_, fits) in zip(names, tests, strict=True)])
 
     def holds(frame: Any, item: Any, channel: Channel | None) -> bool:
         for get, fits in tests:
@@ -157,6 +159,28 @@ def compile_match(match: Mapping[str, str]) -> Test:
         return True
 
     return holds
+
+
+def _compile_names(tests: list[tuple[str | None, Callable[[Any], bool]]]) -> Test:
+    """The same where all paths are names of the item's own fields, as most are."""
+
+    def holds(frame: Any, item: Any, channel: Channel | None) -> bool:
+        fields = item if type(item) is dict else _NO_FIELDS
+        for name, fits in tests:
+            if not fits(fields.get(name, MISSING)):
+                return False
+        return True
+
+    return holds
+
+
+_NO_FIELDS: dict[str | None, Any] = {}
+
+
+def name_of(path: str) -> str | None:
+    """The name, if a path is nothing but one."""
+    steps = parse_steps(path) if path[:1] not in "^@" and "|" not in path else ()
+    return steps[0] if len(steps) == 1 and type(steps[0]) is str else None
 
 
 def compile_pattern(pattern: str) -> Callable[[Any], bool]:

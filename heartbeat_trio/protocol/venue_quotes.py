@@ -13,14 +13,12 @@ import msgspec
 from ..events import Quote
 from ..exceptions import ConfigError
 from .venue_compiled import CompiledMessage, CompiledVenue, Prices
+from .venue_connection import ChannelBook, ConnectionCounter
 from .venue_paths import Channel
 from .venue_records import VenueQuotes
 from .venue_sequence import MAX_KEYS, OLD, RESTARTED, SequenceCheck, SequenceGap
 from .venue_values import MISSING
 from .wire import is_stream
-
-MAX_CHANNELS = 4096
-"""Announced channels that are remembered; further announcements are counted as invalid."""
 
 MAX_GAPS = 1024
 """Gaps that wait to be taken; the oldest are forgotten first, and `DecoderStatistics.gaps` still counts them."""
@@ -52,7 +50,7 @@ class DecoderStatistics(msgspec.Struct, frozen=True):
         empty: Held quotes without any price, as of an empty order book.
         left_out: Symbols that none of our wires can carry, or too many of them.
         gaps: Holes in numbers that have none unless something was lost.
-        restarts: Numberings that began anew.
+        restarts: Numberings that began anew, or jumped further than any loss.
         trouble: What was wrong with the last invalid one, for people.
     """
 
@@ -114,10 +112,9 @@ class VenueDecoder:
         self._stream = stream
         self._may_own = numbering == "auto"
         self._checks = {each.name: _check_of(each) for each in self._compiled.messages}
-        self._connection_check = SequenceCheck("per_symbol_plus_one")
-        connection = self._compiled.connection
-        self._is_numbered = connection is not None and connection.enabled_by is None
-        self._channels: dict[int, Channel] = {}
+        self._channels = None if record.announced is None else ChannelBook(record.announced)
+        self._counter = None if record.connection is None else ConnectionCounter(record.connection)
+        self._has_state = self._channels is not None or self._counter is not None
         self._symbols: dict[str, _Numbering] = {}
         self._known: dict[tuple[str, str], Prices] = {}
         self._gaps: deque[SequenceGap] = deque(maxlen=MAX_GAPS)
@@ -125,39 +122,45 @@ class VenueDecoder:
         self._gap_count = self._restarts = 0
         self._trouble = ""
 
-    def decode(self, value: Any, received_us: int) -> list[Quote]:
-        """The quotes of a parsed JSON message, in the venue's order; never raises, whatever it is.
+    def decode(self, value: Any, received_us: int, beyond: list[tuple[str, int | None]] | None = None) -> list[Quote]:
+        """The quotes of a parsed JSON message, oldest first; never raises, whatever it is.
 
         Args:
             value: The message.
             received_us: When it came, in microseconds UTC: for quotes to which the venue gave no time.
+            beyond: Gets one entry for each quote: the name of the kind of message, and the venue's own number.
         """
-        return [each.quote for each in self.decode_all(value, received_us)]
-
-    def decode_all(self, value: Any, received_us: int) -> list[VenueQuote]:
-        """As `decode`, with the kind of message and the venue's own number beside each quote."""
         compiled = self._compiled
-        channel = self._follow(value) if compiled.has_state else None
-        body = compiled.unwrap(value)
+        channel = self._follow(value) if self._has_state else None
+        body = value if compiled.envelope_mark is None else compiled.unwrap(value)
         message = compiled.find(value, body, channel)
         if message is None:
             return []
-        found: list[VenueQuote] = []
-        for item, number in self._items(message, value, body, channel):
+        quotes: list[Quote] = []
+        for item in self._items(message, value, body, channel):
             try:
+                number = message.number(value, item, channel)
                 quote = self._quote(message, value, item, channel, number, received_us)
             except ValueError as error:
                 self._count_invalid(error)
-            else:
-                if quote is not None:
-                    found.append(VenueQuote(quote, message.name, number))
-        self._quotes += len(found)
-        return found
+                continue
+            if quote is not None:
+                quotes.append(quote)
+                if beyond is not None:
+                    beyond.append((message.name, number))
+        self._quotes += len(quotes)
+        return quotes
+
+    def decode_all(self, value: Any, received_us: int) -> list[VenueQuote]:
+        """As `decode`, with the kind of message and the venue's own number beside each quote."""
+        beyond: list[tuple[str, int | None]] = []
+        quotes = self.decode(value, received_us, beyond)
+        return [VenueQuote(quote, *each) for quote, each in zip(quotes, beyond, strict=True)]
 
     def classify(self, value: Any) -> Kind:
         """What sort of message it is; changes nothing. A message that looks like quotes is `quotes`, valid or not."""
         compiled = self._compiled
-        channel = self._channel_of(value) if compiled.announced is not None else None
+        channel = None if self._channels is None else self._channels.channel_of(value)
         body = compiled.unwrap(value)
         if compiled.find(value, body, channel) is not None:
             return "quotes"
@@ -178,28 +181,18 @@ class VenueDecoder:
             self._empty,
             self._left_out,
             self._gap_count,
-            self._restarts,
+            self._restarts + (0 if self._counter is None else self._counter.restarts),
             self._trouble,
         )
 
-    def _items(
-        self, message: CompiledMessage, value: Any, body: Any, channel: Channel | None
-    ) -> list[tuple[Any, int | None]]:
-        """A message's items and their numbers, oldest first: several venues put the newest first."""
-        items: list[tuple[Any, int | None]] = []
-        has_order = message.record.rule != "none"
-        for item in message.items(body):
-            if message.only is not None and not message.only(value, item, channel):
-                continue
-            try:
-                number = message.number(value, item, channel)
-            except ValueError as error:
-                self._count_invalid(error)
-                continue
-            has_order = has_order and number is not None
-            items.append((item, number))
-        if has_order and len(items) > 1:
-            items.sort(key=lambda each: each[1] or 0)
+    @staticmethod
+    def _items(message: CompiledMessage, value: Any, body: Any, channel: Channel | None) -> list[Any]:
+        """What in a message holds a quote each, the oldest first."""
+        items = message.items(body)
+        if message.only is not None:
+            items = [item for item in items if message.only(value, item, channel)]
+        if message.rule != "none" and len(items) > 1:
+            items = _in_order(items, message, value, channel)
         return items
 
     def _quote(
@@ -221,7 +214,12 @@ class VenueDecoder:
             return None
         if is_delta and prices[0] is prices[1] is prices[2] is MISSING:
             return None
-        bid, ask, last = self._fill(message, symbol, prices, is_delta=is_delta)
+        if message.delta is not None:
+            prices = self._fill(message, symbol, prices, is_delta=is_delta)
+        bid, ask, last = prices
+        bid = None if bid is MISSING else bid
+        ask = None if ask is MISSING else ask
+        last = None if last is MISSING else last
         if bid is ask is last is None:
             self._empty += 1
             return None
@@ -229,17 +227,13 @@ class VenueDecoder:
         return Quote(symbol, bid, ask, seq, stream, received_us if ts is None else ts, last)
 
     def _fill(self, message: CompiledMessage, symbol: str, prices: Prices, *, is_delta: bool) -> Prices:
-        """Put what is unchanged, or None, in the place of what is missing."""
-        known = self._known.get((message.name, symbol), _NO_PRICES) if is_delta else _NO_PRICES
-        bid, ask, last = prices
-        filled = (
-            known[0] if bid is MISSING else bid,
-            known[1] if ask is MISSING else ask,
-            known[2] if last is MISSING else last,
-        )
-        if message.delta is not None:
-            self._known[message.name, symbol] = filled
-        return filled
+        """Put what is unchanged in the place of what is missing."""
+        if is_delta:
+            known = self._known.get((message.name, symbol), prices)
+            bid, ask, last = (old if price is MISSING else price for old, price in zip(known, prices, strict=True))
+            prices = bid, ask, last
+        self._known[message.name, symbol] = prices
+        return prices
 
     def _check(self, message: CompiledMessage, symbol: str, number: int) -> int:
         missing = self._checks[message.name].receive(symbol, number)
@@ -253,7 +247,7 @@ class VenueDecoder:
         """A quote's stream and number."""
         numbering = self._symbols.get(symbol)
         if numbering is None:
-            is_owned = self._may_own and message.record.rule == "per_symbol_plus_one" and number
+            is_owned = self._may_own and message.rule == "per_symbol_plus_one" and number
             numbering = self._symbols[symbol] = _Numbering(message if is_owned else None)
         if numbering.owner is message and number and missing != RESTARTED:
             return message.stream, number
@@ -264,57 +258,22 @@ class VenueDecoder:
         return self._stream, numbering.seq
 
     def _follow(self, value: Any) -> Channel | None:
-        """Note what a message says about channels and about the connection's numbers; returns its own channel."""
-        compiled, channel = self._compiled, None
-        if compiled.announced is not None:
-            channel = self._channel_of(value)
-            self._announce(value)
-        if compiled.connection is not None:
-            self._count_connection(value)
+        """Note what a message says about the connection; returns the channel it belongs to."""
+        channel = None
+        if self._counter is not None:
+            try:
+                gap = self._counter.receive(value)
+                if gap is not None:
+                    self._tell_gap(gap)
+            except ValueError as error:
+                self._count_invalid(error)
+        if self._channels is not None:
+            channel = self._channels.channel_of(value)
+            try:
+                self._channels.receive(value)
+            except ValueError as error:
+                self._count_invalid(error)
         return channel
-
-    def _channel_of(self, value: Any) -> Channel | None:
-        announced = self._compiled.announced
-        if announced is None:
-            return None
-        at = announced.at(value, value, None)
-        return self._channels.get(at) if type(at) is int else None
-
-    def _announce(self, value: Any) -> None:
-        announced = self._compiled.announced
-        if announced is None or type(value) is not dict:
-            return
-        at = announced.id(value, value, None)
-        if announced.begins(value, value, None):
-            try:
-                channel = announced.channel(value)
-            except ValueError as error:
-                self._count_invalid(error)
-                return
-            if type(at) is int and (at in self._channels or len(self._channels) < MAX_CHANNELS):
-                self._channels[at] = channel
-            else:
-                self._count_invalid(ValueError("a channel's id is no number, or there are too many"))
-        elif announced.ends(value, value, None) and type(at) is int:
-            self._channels.pop(at, None)
-
-    def _count_connection(self, value: Any) -> None:
-        connection = self._compiled.connection
-        if connection is None:
-            return
-        if connection.enabled_by is not None and connection.enabled_by(value, value, None):
-            self._is_numbered = connection.is_enabled(value)
-        elif self._is_numbered:
-            try:
-                number = connection.number(value)
-            except ValueError as error:
-                self._count_invalid(error)
-                return
-            missing = 0 if number is None else self._connection_check.receive("", number)
-            if missing > 0 and number is not None:
-                self._tell_gap(SequenceGap("connection", None, number - missing, number - 1))
-            elif missing == RESTARTED:
-                self._restarts += 1
 
     def _tell_gap(self, gap: SequenceGap) -> None:
         self._gap_count += 1
@@ -325,8 +284,17 @@ class VenueDecoder:
         self._trouble = str(error)
 
 
-_NO_PRICES: Prices = (None, None, None)
-
-
 def _check_of(message: CompiledMessage) -> SequenceCheck:
     return SequenceCheck(message.record.rule, repeats=message.record.repeats, restart=message.record.restart)
+
+
+def _in_order(items: list[Any], message: CompiledMessage, value: Any, channel: Channel | None) -> list[Any]:
+    """The oldest first, since several venues put the newest first; as they are if one of them has no number."""
+    try:
+        numbers = [message.number(value, item, channel) for item in items]
+    except ValueError:
+        return items
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(items):
+        return items
+    return [items[index] for index in sorted(range(len(items)), key=known.__getitem__)]
