@@ -24,7 +24,7 @@ from heartbeat_trio.observe.output import Output
 from heartbeat_trio.observe.recording import open_recording
 from heartbeat_trio.observe.text import printable
 from heartbeat_trio.sansio.quality import ConnectionQuality
-from heartbeat_trio.server.sources import HEADER, RECORDED
+from heartbeat_trio.server.recorded import HEADER, RECORDED
 from tests.test_recovery import QUICK, running, running_server
 
 COMMAND = [sys.executable, "-m", "heartbeat_trio"]

@@ -158,11 +158,15 @@ class VenueDecoder:
         return [VenueQuote(quote, *each) for quote, each in zip(quotes, beyond, strict=True)]
 
     def classify(self, value: Any) -> Kind:
-        """What sort of message it is; changes nothing. A message that looks like quotes is `quotes`, valid or not."""
+        """What sort of message it is; changes nothing. A message that looks like quotes is `quotes`, valid or not.
+
+        Where channels are announced, ask after decoding the announcement, and before decoding the end.
+        """
         compiled = self._compiled
         channel = None if self._channels is None else self._channels.channel_of(value)
         body = compiled.unwrap(value)
-        if compiled.find(value, body, channel) is not None:
+        message = compiled.find(value, body, channel)
+        if message is not None and (message.only is None or self._items(message, value, body, channel)):
             return "quotes"
         return "known_other" if compiled.is_other(value, body, channel) else "unknown"
 

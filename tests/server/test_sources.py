@@ -25,7 +25,7 @@ CAPTURES = Path(os.environ.get("HEARTBEAT_TRIO_CAPTURES") or Path(__file__).pare
 
 
 def book(symbol: str, bid: float) -> str:
-    return json.dumps({"u": 1, "s": symbol, "b": str(bid), "B": "1", "a": str(bid + 1), "A": "1"})
+    return json.dumps({"u": int(bid), "s": symbol, "b": str(bid), "B": "1", "a": str(bid + 1), "A": "1"})
 
 
 @pytest.fixture
