@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .venue_paths import Channel, Getter, Test, compile_items, compile_match, compile_path, literals_of, name_of
 from .venue_records import QuoteMessage, VenueQuotes
-from .venue_values import MISSING, to_micros, to_price, to_sequence
+from .venue_values import MISSING, Json, to_micros, to_price, to_sequence
 from .wire import is_symbol
 
 MAX_SYMBOL_TEXT = 256
 """Characters of a text in which a symbol is looked for."""
 
-Prices = tuple[Any, Any, Any]
+Prices = tuple[Json, Json, Json]
 """Bid, ask and last: a float, None for "there is none", or `MISSING`."""
 
 
@@ -36,7 +34,7 @@ class CompiledMessage:
         self._time, self._unit = _optional(record.time), record.unit
         self._sequence = _optional(record.sequence)
 
-    def symbol(self, frame: Any, item: Any, channel: Channel | None) -> str | None:
+    def symbol(self, frame: Json, item: Json, channel: Channel | None) -> str | None:
         """The symbol; None if it is one that our wires cannot carry."""
         text = self._symbol(frame, item, channel)
         if type(text) is not str:
@@ -54,7 +52,7 @@ class CompiledMessage:
             return None
         return text
 
-    def prices(self, frame: Any, item: Any, channel: Channel | None) -> Prices:
+    def prices(self, frame: Json, item: Json, channel: Channel | None) -> Prices:
         """Bid, ask and last."""
         bid = ask = last = MISSING
         if self._bid is not None and self._ask is not None:
@@ -68,11 +66,11 @@ class CompiledMessage:
             last = to_price(self._last(frame, item, channel))
         return bid, ask, last
 
-    def micros(self, frame: Any, item: Any, channel: Channel | None) -> int | None:
+    def micros(self, frame: Json, item: Json, channel: Channel | None) -> int | None:
         """The venue's time in microseconds UTC; None where it gives none."""
         return None if self._time is None else to_micros(self._time(frame, item, channel), self._unit)
 
-    def number(self, frame: Any, item: Any, channel: Channel | None) -> int | None:
+    def number(self, frame: Json, item: Json, channel: Channel | None) -> int | None:
         """The venue's sequence number; None where it gives none."""
         return None if self._sequence is None else to_sequence(self._sequence(frame, item, channel))
 
@@ -89,13 +87,13 @@ class CompiledVenue:
         self._route_name = None if record.route is None else name_of(record.route)
         self._routes, self._unrouted = _make_routes(self.messages, record.route)
 
-    def unwrap(self, value: Any) -> Any:
+    def unwrap(self, value: Json) -> Json:
         """What a message's envelope holds; the message itself if it has none."""
         if self.envelope_mark is not None and type(value) is dict and self.envelope_mark in value:
             return value.get(self._envelope, MISSING)
         return value
 
-    def find(self, frame: Any, body: Any, channel: Channel | None) -> CompiledMessage | None:
+    def find(self, frame: Json, body: Json, channel: Channel | None) -> CompiledMessage | None:
         """The kind of message that holds quotes; None if it holds none that is known."""
         candidates = self._unrouted
         if self._route is not None:
@@ -110,7 +108,7 @@ class CompiledVenue:
                 return message
         return None
 
-    def is_other(self, frame: Any, body: Any, channel: Channel | None) -> bool:
+    def is_other(self, frame: Json, body: Json, channel: Channel | None) -> bool:
         """Whether it is known not to hold quotes."""
         return any(matches(frame, body, channel) for matches in self._other)
 
@@ -150,4 +148,3 @@ def _rest(message: CompiledMessage, route: str | None) -> Test | None:
 
 def _optional(path: str | None) -> Getter | None:
     return None if path is None else compile_path(path)
-

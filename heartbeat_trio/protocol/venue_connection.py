@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .venue_paths import Channel, compile_match, compile_path
 from .venue_records import Announced, ConnectionSequence
 from .venue_sequence import RESTARTED, SequenceCheck, SequenceGap
-from .venue_values import to_sequence
+from .venue_values import Json, to_sequence
 
 MAX_CHANNELS = 4096
 """Announced channels that are remembered."""
@@ -28,12 +26,12 @@ class ChannelBook:
         self._symbol = compile_path(record.symbol)
         self._channels: dict[int, Channel] = {}
 
-    def channel_of(self, value: Any) -> Channel | None:
+    def channel_of(self, value: Json) -> Channel | None:
         """The channel that a message belongs to, if it is known."""
         at = self._at(value, value, None)
         return self._channels.get(at) if type(at) is int else None
 
-    def receive(self, value: Any) -> None:
+    def receive(self, value: Json) -> None:
         """Note what a message announces; raises `ValueError` if that makes no sense."""
         if type(value) is not dict:
             return
@@ -61,7 +59,7 @@ class ConnectionCounter:
         self._check = SequenceCheck("per_symbol_plus_one")
         self.restarts = 0
 
-    def receive(self, value: Any) -> SequenceGap | None:
+    def receive(self, value: Json) -> SequenceGap | None:
         """What is missing before a message; raises `ValueError` if no number stands where one should."""
         if self._enabled_by is not None and self._enabled_by(value, value, None):
             flags = self._flags(value, value, None)

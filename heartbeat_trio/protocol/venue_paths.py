@@ -15,9 +15,9 @@ A **pattern** is a literal text, with at most one ``*`` for any characters, or o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .venue_values import MISSING
+from .venue_values import MISSING, Json
 
 MAX_ITEMS = 4096
 """Quotes of one message that are read. The largest that is documented is 1024 trades."""
@@ -30,17 +30,17 @@ class Channel(NamedTuple):
     symbol: str
 
 
-Getter = Callable[[Any, Any, Channel | None], Any]
+Getter = Callable[[Json, Json, Channel | None], Json]
 """Gives what a path leads to, from the whole message, the item and the announced channel."""
 
-Test = Callable[[Any, Any, Channel | None], bool]
+Test = Callable[[Json, Json, Channel | None], bool]
 
 
 def _is_number(value: object) -> bool:
     return type(value) in (int, float)
 
 
-_TYPES: dict[str, Callable[[Any], bool]] = {
+_TYPES: dict[str, Callable[[Json], bool]] = {
     "*": lambda value: value is not MISSING,
     "!": lambda value: value is MISSING,
     "<array>": lambda value: type(value) is list,
@@ -50,16 +50,13 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def walk(value: Any, steps: tuple[str | int, ...]) -> Any:
+def walk(value: Json, steps: tuple[str | int, ...]) -> Json:
     """Follow the steps of a path."""
     for step in steps:
         if type(value) is dict:
             value = value.get(step, MISSING)
         elif type(value) is list and type(step) is int:
-            if -len(value) <= step < len(value):
-                value = value[step]
-            else:
-                value = MISSING if value else None
+            value = value[step] if -len(value) <= step < len(value) else (MISSING if value else None)
         else:
             return None if value is None else MISSING
     return value
@@ -81,8 +78,8 @@ def compile_path(path: str) -> Getter:
     if len(options) == 1:
         return options[0]
 
-    def first(frame: Any, item: Any, channel: Channel | None) -> Any:
-        found: Any = MISSING
+    def first(frame: Json, item: Json, channel: Channel | None) -> Json:
+        found: Json = MISSING
         for option in options:
             found = option(frame, item, channel)
             if found is not MISSING:
@@ -97,25 +94,25 @@ def _compile_one(path: str) -> Getter:
         return _compile_announced(path)
     if path.startswith("^"):
         steps = parse_steps(path[1:])
-        return lambda frame, item, channel: walk(frame, steps)
+        return lambda frame, _item, _channel: walk(frame, steps)
     steps = parse_steps(path)
     name = name_of(path)
     if name is not None:  # most of them: without the loop
-        return lambda frame, item, channel: (
+        return lambda _frame, item, _channel: (
             item.get(name, MISSING) if type(item) is dict else None if item is None else MISSING
         )
-    return lambda frame, item, channel: walk(item, steps)
+    return lambda _frame, item, _channel: walk(item, steps)
 
 
 def _compile_announced(path: str) -> Getter:
     if path == "@symbol":
-        return lambda frame, item, channel: MISSING if channel is None else channel.symbol
+        return lambda _frame, _item, channel: MISSING if channel is None else channel.symbol
     if path == "@channel":
-        return lambda frame, item, channel: MISSING if channel is None else channel.channel
+        return lambda _frame, _item, channel: MISSING if channel is None else channel.channel
     raise ValueError(f"path {path!r} must be @symbol or @channel")
 
 
-def compile_items(path: str) -> Callable[[Any], list[Any]]:
+def compile_items(path: str) -> Callable[[Json], list[Json]]:
     """Make a function that gives a message's items, at most `MAX_ITEMS`; [] where there are none."""
     *parts, rest = path.split("[]")
     if not parts:
@@ -125,7 +122,7 @@ def compile_items(path: str) -> Callable[[Any], list[Any]]:
         raise ValueError(f"items {path!r} must end in [], or have none at all")
     levels = [parse_steps(part.removeprefix(".")) for part in parts]
 
-    def expand(body: Any) -> list[Any]:
+    def expand(body: Json) -> list[Json]:
         items = [body]
         for steps in levels:
             items = _expand(items, steps)
@@ -134,8 +131,8 @@ def compile_items(path: str) -> Callable[[Any], list[Any]]:
     return expand
 
 
-def _expand(items: list[Any], steps: tuple[str | int, ...]) -> list[Any]:
-    found: list[Any] = []
+def _expand(items: list[Json], steps: tuple[str | int, ...]) -> list[Json]:
+    found: list[Json] = []
     for item in items:
         value = walk(item, steps)
         if type(value) is list:
@@ -152,8 +149,8 @@ def compile_match(match: Mapping[str, str]) -> Test:
     if None not in names:
         return _compile_names([(name, fits) for name, (_, fits) in zip(names, tests, strict=True)])
 
-    def holds(frame: Any, item: Any, channel: Channel | None) -> bool:
-        for get, fits in tests:
+    def holds(frame: Json, item: Json, channel: Channel | None) -> bool:
+        for get, fits in tests:  # noqa: SIM110 - a generator costs more than what it runs
             if not fits(get(frame, item, channel)):
                 return False
         return True
@@ -161,12 +158,12 @@ def compile_match(match: Mapping[str, str]) -> Test:
     return holds
 
 
-def _compile_names(tests: list[tuple[str | None, Callable[[Any], bool]]]) -> Test:
+def _compile_names(tests: list[tuple[str | None, Callable[[Json], bool]]]) -> Test:
     """The same where all paths are names of the item's own fields, as most are."""
 
-    def holds(frame: Any, item: Any, channel: Channel | None) -> bool:
+    def holds(_frame: Json, item: Json, _channel: Channel | None) -> bool:
         fields = item if type(item) is dict else _NO_FIELDS
-        for name, fits in tests:
+        for name, fits in tests:  # noqa: SIM110 - as above
             if not fits(fields.get(name, MISSING)):
                 return False
         return True
@@ -174,7 +171,7 @@ def _compile_names(tests: list[tuple[str | None, Callable[[Any], bool]]]) -> Tes
     return holds
 
 
-_NO_FIELDS: dict[str | None, Any] = {}
+_NO_FIELDS: dict[str | None, Json] = {}
 
 
 def name_of(path: str) -> str | None:
@@ -183,7 +180,7 @@ def name_of(path: str) -> str | None:
     return steps[0] if len(steps) == 1 and type(steps[0]) is str else None
 
 
-def compile_pattern(pattern: str) -> Callable[[Any], bool]:
+def compile_pattern(pattern: str) -> Callable[[Json], bool]:
     """Make a test of a pattern; raises `ValueError` if it is none."""
     options = pattern.split("|")
     literals = literals_of(pattern)
@@ -200,7 +197,7 @@ def literals_of(pattern: str) -> frozenset[str]:
     return frozenset(each for each in pattern.split("|") if each not in _TYPES and "*" not in each)
 
 
-def _compile_option(option: str) -> Callable[[Any], bool]:
+def _compile_option(option: str) -> Callable[[Json], bool]:
     if option in _TYPES:
         return _TYPES[option]
     before, star, after = option.partition("*")
@@ -209,6 +206,4 @@ def _compile_option(option: str) -> Callable[[Any], bool]:
     if not star:
         return lambda value: type(value) is str and value == option
     shortest = len(before) + len(after)
-    return lambda value: (
-        type(value) is str and len(value) >= shortest and value.startswith(before) and value.endswith(after)
-    )
+    return lambda value: type(value) is str and len(value) >= shortest and value.startswith(before) and value.endswith(after)

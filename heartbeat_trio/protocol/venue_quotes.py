@@ -6,7 +6,7 @@ One decoder serves one connection: it remembers what channels were announced and
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ from .venue_connection import ChannelBook, ConnectionCounter
 from .venue_paths import Channel
 from .venue_records import VenueQuotes
 from .venue_sequence import MAX_KEYS, OLD, RESTARTED, SequenceCheck, SequenceGap
-from .venue_values import MISSING
+from .venue_values import MISSING, Json
 from .wire import is_stream
 
 MAX_GAPS = 1024
@@ -102,7 +102,9 @@ class VenueDecoder:
         ConfigError: The stream or the numbering is impossible.
     """
 
-    def __init__(self, record: VenueQuotes, *, stream: str = "local-1", numbering: Literal["auto", "local"] = "auto") -> None:
+    def __init__(
+        self, record: VenueQuotes, *, stream: str = "local-1", numbering: Literal["auto", "local"] = "auto"
+    ) -> None:
         if not (is_stream(stream) and stream.startswith("local-")):
             raise ConfigError(f"VenueDecoder.stream = {stream!r} must be `local-` and up to 26 of A-Z a-z 0-9 -")
         if numbering not in ("auto", "local"):
@@ -122,7 +124,7 @@ class VenueDecoder:
         self._gap_count = self._restarts = 0
         self._trouble = ""
 
-    def decode(self, value: Any, received_us: int, beyond: list[tuple[str, int | None]] | None = None) -> list[Quote]:
+    def decode(self, value: Json, received_us: int, beyond: list[tuple[str, int | None]] | None = None) -> list[Quote]:
         """The quotes of a parsed JSON message, oldest first; never raises, whatever it is.
 
         Args:
@@ -151,13 +153,13 @@ class VenueDecoder:
         self._quotes += len(quotes)
         return quotes
 
-    def decode_all(self, value: Any, received_us: int) -> list[VenueQuote]:
+    def decode_all(self, value: Json, received_us: int) -> list[VenueQuote]:
         """As `decode`, with the kind of message and the venue's own number beside each quote."""
         beyond: list[tuple[str, int | None]] = []
         quotes = self.decode(value, received_us, beyond)
         return [VenueQuote(quote, *each) for quote, each in zip(quotes, beyond, strict=True)]
 
-    def classify(self, value: Any) -> Kind:
+    def classify(self, value: Json) -> Kind:
         """What sort of message it is; changes nothing. A message that looks like quotes is `quotes`, valid or not.
 
         Where channels are announced, ask after decoding the announcement, and before decoding the end.
@@ -190,7 +192,7 @@ class VenueDecoder:
         )
 
     @staticmethod
-    def _items(message: CompiledMessage, value: Any, body: Any, channel: Channel | None) -> list[Any]:
+    def _items(message: CompiledMessage, value: Json, body: Json, channel: Channel | None) -> list[Json]:
         """What in a message holds a quote each, the oldest first."""
         items = message.items(body)
         if message.only is not None:
@@ -200,7 +202,13 @@ class VenueDecoder:
         return items
 
     def _quote(
-        self, message: CompiledMessage, value: Any, item: Any, channel: Channel | None, number: int | None, received_us: int
+        self,
+        message: CompiledMessage,
+        value: Json,
+        item: Json,
+        channel: Channel | None,
+        number: int | None,
+        received_us: int,
     ) -> Quote | None:
         """One item's quote; None if there is none to give. Raises `ValueError` if it is invalid."""
         symbol = message.symbol(value, item, channel)
@@ -261,7 +269,7 @@ class VenueDecoder:
         numbering.seq += 1 + lost
         return self._stream, numbering.seq
 
-    def _follow(self, value: Any) -> Channel | None:
+    def _follow(self, value: Json) -> Channel | None:
         """Note what a message says about the connection; returns the channel it belongs to."""
         channel = None
         if self._counter is not None:
@@ -292,7 +300,7 @@ def _check_of(message: CompiledMessage) -> SequenceCheck:
     return SequenceCheck(message.record.rule, repeats=message.record.repeats, restart=message.record.restart)
 
 
-def _in_order(items: list[Any], message: CompiledMessage, value: Any, channel: Channel | None) -> list[Any]:
+def _in_order(items: list[Json], message: CompiledMessage, value: Json, channel: Channel | None) -> list[Json]:
     """The oldest first, since several venues put the newest first; as they are if one of them has no number."""
     try:
         numbers = [message.number(value, item, channel) for item in items]

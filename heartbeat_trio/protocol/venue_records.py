@@ -75,7 +75,9 @@ class QuoteMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if (self.bid is None) != (self.ask is None):
             raise ValueError(f"bid and ask of {self.name!r} belong together: name both or neither")
         if self.kind == "trade" and (self.last is None or self.bid is not None):
-            raise ValueError(f"kind of {self.name!r} is 'trade', which has `last` and no `bid`: name it so, or change the kind")
+            raise ValueError(
+                f"kind of {self.name!r} is 'trade', which has `last` and no `bid`: name it so, or change the kind"
+            )
         if self.bid is None and self.last is None:
             raise ValueError(f"{self.name!r} has no price: name bid and ask, or last")
         if self.rule != "none" and self.sequence is None:

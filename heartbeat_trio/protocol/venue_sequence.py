@@ -20,8 +20,8 @@ MAX_HOLE = 1_000_000
 """A jump by more than this is no loss but another numbering."""
 
 RESTART_AFTER = 32
-"""After so many older numbers in a row the venue must have begun anew; without this, one absurdly high number, or a restarted
-matching engine, would silence a symbol for good."""
+"""After so many older numbers in a row the venue must have begun anew; without this, one absurdly high number, or a
+restarted matching engine, would silence a symbol for good."""
 
 MAX_KEYS = 65_536
 """Symbols that are remembered; numbers of others are not checked."""

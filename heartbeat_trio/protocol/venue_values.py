@@ -17,6 +17,9 @@ from .wire import MAX_TS
 MISSING = object()
 """What a path gives where nothing stands: unlike None, which is a venue's own null."""
 
+Json = Any
+"""A parsed JSON value, of which nothing is known yet, or `MISSING`."""
+
 TimeUnit = Literal["s", "ms", "us", "ns", "ms_or_us", "iso"]
 """How a venue writes a time. Numbers may be text and may have a fraction. `ms_or_us` is told apart by size: some venues
 give microseconds to those who ask."""
@@ -33,16 +36,18 @@ _TAIL = re.compile(r"(?:[.,](\d{1,12}))?(?:Z|([+-])(\d\d):?(\d\d))?", re.ASCII).
 _DECIMALS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """By how many decimal digits a unit's number grows when it becomes microseconds."""
 
+_POWERS = {0: 1, 3: 1000, 6: 1_000_000}
+
 _FIRST_US = 100_000_000_000_000
 """Numbers from here on are microseconds (1973), those below are milliseconds (until the year 5138)."""
 
 _DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
-def to_price(value: Any) -> Any:
+def to_price(value: Json) -> Json:
     """A price or a size; None for null and for an empty text, which is how venues write "there is none".
 
-    `MISSING` stays what it is. The type is no more than `Any`, since no type stands for `MISSING`.
+    `MISSING` stays what it is.
     """
     if type(value) is str:
         if len(value) <= _MAX_DIGITS and _DECIMAL(value) is not None:
@@ -87,7 +92,7 @@ def to_micros(value: object, unit: TimeUnit) -> int | None:
     elif unit != "iso" and type(value) is int:
         micros = _int_micros(value, unit)
     elif unit != "iso" and type(value) is float and isfinite(value):
-        micros = round(value * 10 ** _DECIMALS[_unit_of(value, unit)])
+        micros = round(value * 10.0 ** _DECIMALS[_unit_of(value, unit)])
     else:
         raise ValueError("a time is neither number nor text")
     if not 0 <= micros <= MAX_TS:
@@ -103,7 +108,7 @@ def _unit_of(value: float, unit: TimeUnit) -> TimeUnit:
 
 def _int_micros(value: int, unit: TimeUnit) -> int:
     decimals = _DECIMALS[_unit_of(value, unit)]
-    return value * 10**decimals if decimals >= 0 else value // 1000
+    return value // 1000 if decimals < 0 else value * _POWERS[decimals]
 
 
 def _text_micros(text: str, unit: TimeUnit) -> int:
@@ -115,7 +120,7 @@ def _text_micros(text: str, unit: TimeUnit) -> int:
     decimals = _DECIMALS[_unit_of(whole, unit)]
     if decimals < 0:
         return whole // 1000
-    return whole * 10**decimals + int(fraction[:decimals].ljust(decimals, "0") or 0)
+    return whole * _POWERS[decimals] + int(fraction[:decimals].ljust(decimals, "0") or 0)
 
 
 def _iso_micros(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..events import Quote
     from ..protocol.venue_records import VenueQuotes
+    from ..protocol.venue_values import Json
 
 RECORDED = re.compile(r"(\d+(?:\.\d+)?): (.*)", re.DOTALL)
 """A line of a recording. Others (a URL, and what was sent) are headers."""
@@ -107,7 +108,7 @@ class RecordingReader:
             raise ValueError(after.trouble)
         return quotes
 
-    def _parse(self, text: str) -> Any:
+    def _parse(self, text: str) -> Json:
         payload = read_payload(text)
         try:
             return _JSON.decode(payload)
