@@ -6,7 +6,7 @@ One decoder serves one connection: it remembers what channels were announced and
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,9 @@ from .venue_records import VenueQuotes
 from .venue_sequence import MAX_KEYS, OLD, RESTARTED, SequenceCheck, SequenceGap
 from .venue_values import MISSING, Json
 from .wire import is_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_GAPS = 1024
 """Gaps that wait to be taken; the oldest are forgotten first, and `DecoderStatistics.gaps` still counts them."""
@@ -88,8 +91,9 @@ class VenueDecoder:
       one for each connection: nothing can be said about what was lost between two of them. Holes of a `monotonic`
       sequence mean nothing and are closed; what it shows to be old is dropped.
     - A symbol of the first sort that turns out to have several kinds of messages, or whose venue begins to count anew,
-      moves to the local stream and stays there: at most one change of stream per symbol and connection. Who subscribes to
-      several kinds avoids even that with ``numbering="local"``.
+      moves to the local stream and stays there: at most one change of stream per symbol and connection. `moved` tells which
+      they are; the next connection's decoder is given them, since a consumer drops what comes of a stream that was left.
+      Who subscribes to several kinds avoids even that with ``numbering="local"``.
 
     `decode_all` gives the venue's number beside each quote, and `take_gaps` the holes in the venue's own words.
 
@@ -97,13 +101,19 @@ class VenueDecoder:
         record: The venue's record: `venue_quotes(name)`.
         stream: Stream id of what is numbered here: ``local-`` and more, 1 to 32 characters, another one per connection.
         numbering: `auto`, as above, or `local`: all of it is numbered here.
+        moved: Symbols that are numbered here in any case: the `moved` of the connection before.
 
     Raises:
         ConfigError: The stream or the numbering is impossible.
     """
 
     def __init__(
-        self, record: VenueQuotes, *, stream: str = "local-1", numbering: Literal["auto", "local"] = "auto"
+        self,
+        record: VenueQuotes,
+        *,
+        stream: str = "local-1",
+        numbering: Literal["auto", "local"] = "auto",
+        moved: Iterable[str] = (),
     ) -> None:
         if not (is_stream(stream) and stream.startswith("local-")):
             raise ConfigError(f"VenueDecoder.stream = {stream!r} must be `local-` and up to 26 of A-Z a-z 0-9 -")
@@ -113,6 +123,7 @@ class VenueDecoder:
         self._compiled = CompiledVenue(record)
         self._stream = stream
         self._may_own = numbering == "auto"
+        self._moved = set(moved)
         self._checks = {each.name: _check_of(each) for each in self._compiled.messages}
         self._channels = None if record.announced is None else ChannelBook(record.announced)
         self._counter = None if record.connection is None else ConnectionCounter(record.connection)
@@ -178,6 +189,10 @@ class VenueDecoder:
         self._gaps.clear()
         return gaps
 
+    def moved(self) -> frozenset[str]:
+        """The symbols that left the venue's own numbers, on this connection or before."""
+        return frozenset(self._moved)
+
     def statistics(self) -> DecoderStatistics:
         """What became of the messages so far."""
         return DecoderStatistics(
@@ -239,13 +254,15 @@ class VenueDecoder:
         return Quote(symbol, bid, ask, seq, stream, received_us if ts is None else ts, last)
 
     def _fill(self, message: CompiledMessage, symbol: str, prices: Prices, *, is_delta: bool) -> Prices:
-        """Put what is unchanged in the place of what is missing."""
-        if is_delta:
-            known = self._known.get((message.name, symbol), prices)
-            bid, ask, last = (old if price is MISSING else price for old, price in zip(known, prices, strict=True))
-            prices = bid, ask, last
-        self._known[message.name, symbol] = prices
-        return prices
+        """Put what is unchanged, or None, in the place of what is missing; remember it for the next one."""
+        key = message.name, symbol
+        known = self._known.get(key, _NO_PRICES) if is_delta else _NO_PRICES
+        bid, ask, last = (old if price is MISSING else price for old, price in zip(known, prices, strict=True))
+        if bid is ask is last is None:
+            self._known.pop(key, None)
+        else:
+            self._known[key] = bid, ask, last
+        return bid, ask, last
 
     def _check(self, message: CompiledMessage, symbol: str, number: int) -> int:
         missing = self._checks[message.name].receive(symbol, number)
@@ -259,14 +276,16 @@ class VenueDecoder:
         """A quote's stream and number."""
         numbering = self._symbols.get(symbol)
         if numbering is None:
-            is_owned = self._may_own and message.rule == "per_symbol_plus_one" and number
+            is_owned = self._may_own and message.rule == "per_symbol_plus_one" and number and symbol not in self._moved
             numbering = self._symbols[symbol] = _Numbering(message if is_owned else None)
         if numbering.owner is message and number and missing != RESTARTED:
             return message.stream, number
-        # What was lost before our own numbering began is none of its business.
-        lost = missing if missing > 0 and numbering.owner is None else 0
-        numbering.owner = None
-        numbering.seq += 1 + lost
+        if numbering.owner is not None:
+            numbering.owner = None
+            self._moved.add(symbol)
+        elif missing > 0:
+            numbering.seq += missing
+        numbering.seq += 1
         return self._stream, numbering.seq
 
     def _follow(self, value: Json) -> Channel | None:
@@ -294,6 +313,9 @@ class VenueDecoder:
     def _count_invalid(self, error: ValueError) -> None:
         self._invalid += 1
         self._trouble = str(error)
+
+
+_NO_PRICES: Prices = (None, None, None)
 
 
 def _check_of(message: CompiledMessage) -> SequenceCheck:

@@ -265,6 +265,39 @@ class TestNumbering:
         assert [each for each in told if isinstance(each, Quote)] == quotes
         assert [each.reason for each in told if isinstance(each, Gap)] == ["stream_changed"]
 
+    def test_what_moved_stays_so_on_the_next_connection(self) -> None:
+        """Else a consumer would drop the first quotes there, as those of a stream that it has left."""
+        arbiter, moved = FeedArbiter(), frozenset[str]()
+        told: list[Quote | Gap] = []
+        for connection in (1, 2):
+            decoder = decoder_of("coinbase", stream=f"local-{connection}", moved=moved)
+            first = 700 + 10 * connection
+            for message in (match(first), match(first + 1), ticker(first), match(first + 2)):
+                for quote in decoder.decode(message, RECEIVED):
+                    told += arbiter.receive_quote(quote, 0.0)
+            moved = decoder.moved()
+            assert moved == {"BTC-USD"}
+        assert [(each.stream, each.seq) for each in told if isinstance(each, Quote)] == [
+            ("coinbase-exchange-match", 710),
+            ("coinbase-exchange-match", 711),
+            ("local-1", 1),
+            ("local-1", 2),
+            *(("local-2", number) for number in (1, 2, 3, 4)),
+        ]
+        assert [each.reason for each in told if isinstance(each, Gap)] == ["stream_changed"] * 2
+
+    def test_a_loss_across_a_reconnect_shows(self) -> None:
+        """Where the venue's own numbers are the quotes', and nothing moved."""
+        arbiter = FeedArbiter()
+        told: list[Quote | Gap] = []
+        for connection, numbers in ((1, (7, 8)), (2, (11, 12))):
+            decoder = decoder_of("coinbase", stream=f"local-{connection}")
+            for number in numbers:
+                for quote in decoder.decode(match(number), RECEIVED):
+                    told += arbiter.receive_quote(quote, 0.0)
+            assert decoder.moved() == frozenset()
+        assert [(each.first, each.last) for each in told if isinstance(each, Gap)] == [(9, 10)]
+
     def test_local_from_the_start(self) -> None:
         """For who knows that several kinds come; what was lost before the first number is nobody's business."""
         decoder = decoder_of("coinbase", numbering="local")
@@ -353,6 +386,13 @@ class TestDeltas:
         self.prices(decoder, "snapshot", bid1Price="1", ask1Price="3", lastPrice="2")
         assert self.prices(decoder, "snapshot", lastPrice="7") == [(None, None, 7)]
         assert self.prices(decoder, "delta", lastPrice="8") == [(None, None, 8)]
+
+    def test_an_empty_snapshot_is_remembered_too(self) -> None:
+        decoder = decoder_of("bybit-v5")
+        self.prices(decoder, "snapshot", bid1Price="1", ask1Price="3", lastPrice="2")
+        assert self.prices(decoder, "snapshot", bid1Price="", ask1Price="", lastPrice="") == []
+        assert self.prices(decoder, "delta", ask1Price="8") == [(None, 8, None)]
+        assert decoder.statistics() == statistics(quotes=2, empty=1)
 
     def test_a_delta_without_a_snapshot(self) -> None:
         """What is not known is not there."""
