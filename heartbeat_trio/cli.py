@@ -73,7 +73,7 @@ def serve(
     rate: Annotated[float, Parameter(group=QUOTES)] = 10.0,
     seed: Annotated[int | None, Parameter(group=QUOTES)] = None,
     replay: Annotated[Path | None, Parameter(group=QUOTES)] = None,
-    venue: Annotated[Literal["binance", "coinbase"] | None, Parameter(group=QUOTES)] = None,
+    venue: Annotated[str | None, Parameter(group=QUOTES)] = None,
     speed: Annotated[float, Parameter(group=QUOTES)] = 1.0,
     loop: Annotated[bool, Parameter(group=QUOTES, negative="")] = False,
     idle_timeout: Annotated[float, Parameter(group=CLIENTS)] = 30.0,
@@ -109,7 +109,9 @@ def serve(
     replay
         Serve a recording instead (lines of "time: message").
     venue
-        Who wrote the recorded messages.
+        Who wrote the recorded messages: binance-spot (or binance), binance-futures, bybit-v5, okx-v5, kraken-v1, kraken-v2,
+        coinbase-exchange (or coinbase), coinbase-advanced, deribit, bitfinex, kucoin-classic, gate-v4, htx-spot, bitmex,
+        hyperliquid, bitstamp, gemini-v2, crypto-com, bitget, upbit, dydx-v4.
     speed
         Replay so many times faster than it was recorded.
     loop

@@ -17,6 +17,7 @@ import pytest
 import trustme
 from rich.console import Console
 
+from heartbeat_trio.cli import serve
 from heartbeat_trio.endpoint import Endpoint
 from heartbeat_trio.events import ConnectionState, SessionStatus
 from heartbeat_trio.journal import read_journal
@@ -24,8 +25,9 @@ from heartbeat_trio.observe.live import Row, draw, sparkline
 from heartbeat_trio.observe.output import Output
 from heartbeat_trio.observe.recording import open_recording
 from heartbeat_trio.observe.text import printable
+from heartbeat_trio.protocol.venue_records import ALIASES, venue_names
 from heartbeat_trio.sansio.quality import ConnectionQuality
-from heartbeat_trio.server.sources import HEADER, RECORDED
+from heartbeat_trio.server.recorded import HEADER, RECORDED
 from tests.test_recovery import QUICK, running, running_server
 
 COMMAND = [sys.executable, "-m", "heartbeat_trio"]
@@ -294,6 +296,12 @@ def test_a_broken_sink_falls_silent() -> None:
             time.sleep(0.01)
         output.put("two")
     assert output.is_broken
+
+
+def test_the_help_names_every_venue() -> None:
+    """Nobody has to guess what --venue takes."""
+    words = set(re.findall(r"[\w-]+", serve.__doc__ or ""))
+    assert {*ALIASES, *venue_names()} <= words
 
 
 def test_recording_is_private_and_can_be_replayed(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections import Counter
@@ -17,8 +16,8 @@ import trio
 from ..events import Quote
 from ..exceptions import ConfigError
 from ..protocol.messages import SYMBOL
-from ..protocol.wire import MAX_TS
-from .venues import VENUES, VenueQuote
+from ..protocol.venue_records import venue_quotes
+from .recorded import RecordingReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,10 +27,6 @@ CHUNK = 512
 
 CATCH_UP = 0.05
 """Seconds that a synthetic source may be late and still publish every quote."""
-
-RECORDED = re.compile(r"(\d+(?:\.\d+)?): (.*)", re.DOTALL)
-"""A line of a recording. Others (a URL, and what was sent) are headers."""
-HEADER = re.compile(r"\w+://.* (<->?|->) ")
 
 
 class Source(Protocol):
@@ -112,11 +107,11 @@ class SyntheticSource:
 
 
 class ReplaySource:
-    """A recorded file, at its own pace or a multiple of it.
+    """A recorded file, at its own pace or a multiple of it. What of it are no quotes is skipped.
 
     Args:
         path: The recording: lines of ``time: message``, times in seconds, and header lines that are skipped.
-        venue: Who wrote the messages: `binance` or `coinbase`.
+        venue: Who wrote the messages: a name of `protocol.venue_records.venue_names`, or `binance` or `coinbase`.
         speed: How many times faster than it was recorded.
         loop: Begin again at the end; the numbering goes on.
         stream: Id of the numbering; a new one by default.
@@ -128,14 +123,12 @@ class ReplaySource:
     def __init__(
         self, path: Path | str, *, venue: str, speed: float = 1.0, loop: bool = False, stream: str | None = None
     ) -> None:
-        if venue not in VENUES:
-            raise ConfigError(f"ReplaySource.venue = {venue!r} must be one of {', '.join(VENUES)}")
+        self._record = venue_quotes(venue)
         if not 0 < speed <= 1_000_000:
             raise ConfigError(f"ReplaySource.speed = {speed!r} must be above 0 and at most 1000000")
         self.path = Path(path)
         self.symbols: tuple[str, ...] = ()
         self.stream = stream or secrets.token_hex(6)
-        self._decode = VENUES[venue]
         self._speed = speed
         self._loop = loop
         self._seqs: Counter[str] = Counter()
@@ -155,49 +148,33 @@ class ReplaySource:
         with await trio.to_thread.run_sync(partial(_open, self.path)) as file:
             start: float | None = None
             began = trio.current_time()
-            number = 0
+            reader = RecordingReader(self.path, self._record)
             while lines := await trio.to_thread.run_sync(partial(_read_lines, file)):
                 for line in lines:
-                    number += 1
-                    recorded = self._parse(line, number)
+                    recorded = reader.read(line)
                     if recorded is None:
                         continue
-                    at, quote = recorded
+                    at, quotes = recorded
                     start = at if start is None else start
                     await trio.sleep_until(began + (at - start) / self._speed)
-                    publish([self._number(quote, at)])
+                    publish([self._number(quote) for quote in quotes])
         await trio.lowlevel.checkpoint()
 
     def _scan(self) -> tuple[str, ...]:
         symbols: dict[str, None] = {}
+        reader = RecordingReader(self.path, self._record)
         with _open(self.path) as file:
-            for number, line in enumerate(file, 1):
-                recorded = self._parse(line, number)
+            for line in file:
+                recorded = reader.read(line)
                 if recorded is not None:
-                    symbols[recorded[1].symbol] = None
+                    symbols.update((quote.symbol, None) for quote in recorded[1])
         if not symbols:
             raise ConfigError(f"{self.path}: no quote in it; is --venue right?")
         return tuple(symbols)
 
-    def _parse(self, line: str, number: int) -> tuple[float, VenueQuote] | None:
-        match = RECORDED.fullmatch(line.rstrip("\r\n"))
-        if match is None:
-            if line.strip() and not HEADER.match(line):
-                raise ConfigError(f"{self.path}:{number}: neither `time: message` nor a header")
-            return None
-        at = float(match[1])
-        try:
-            if at * 1_000_000 > MAX_TS:
-                raise ValueError("the time is none of the years 1970 to 9999")
-            quote = self._decode(match[2])
-        except ValueError as error:
-            raise ConfigError(f"{self.path}:{number}: {error}") from error
-        return None if quote is None else (at, quote)
-
-    def _number(self, quote: VenueQuote, at: float) -> Quote:
+    def _number(self, quote: Quote) -> Quote:
         self._seqs[quote.symbol] += 1
-        ts = round(at * 1_000_000) if quote.ts is None else quote.ts
-        return Quote(quote.symbol, quote.bid, quote.ask, self._seqs[quote.symbol], self.stream, ts, quote.last)
+        return Quote(quote.symbol, quote.bid, quote.ask, self._seqs[quote.symbol], self.stream, quote.ts, quote.last)
 
 
 def _open(path: Path) -> TextIO:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
-from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -20,12 +16,12 @@ from trio.testing import MockClock
 from heartbeat_trio.events import Quote
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.server import ReplaySource, SyntheticSource
-
-CAPTURES = Path(os.environ.get("HEARTBEAT_TRIO_CAPTURES") or Path(__file__).parents[3] / "shared" / "captures")
+from tests.support.captures import CAPTURES, REAL, messages
+from tests.support.captures import capture as capture_of
 
 
 def book(symbol: str, bid: float) -> str:
-    return json.dumps({"u": 1, "s": symbol, "b": str(bid), "B": "1", "a": str(bid + 1), "A": "1"})
+    return json.dumps({"u": int(bid), "s": symbol, "b": str(bid), "B": "1", "a": str(bid + 1), "A": "1"})
 
 
 @pytest.fixture
@@ -139,45 +135,35 @@ async def test_what_cannot_be_replayed(tmp_path: Path, capture: Path) -> None:
         await ReplaySource(capture, venue="binance").prepare()
 
 
-def is_binance_quote(message: dict[str, Any]) -> bool:
-    stream = str(message.get("stream", ""))
-    return stream.endswith(("@bookTicker", "@aggTrade"))
-
-
-def is_coinbase_quote(message: dict[str, Any]) -> bool:
-    return message.get("type") == "ticker"
-
-
-@pytest.mark.parametrize(
-    ("name", "venue", "is_quote", "symbol"),
-    [
-        ("BINANCE.ws.1.0", "binance", is_binance_quote, lambda message: message["data"]["s"]),
-        ("COINBASE.ws.28.0", "coinbase", is_coinbase_quote, lambda message: message["product_id"]),
-    ],
-)
-async def test_every_quote_of_a_real_capture(
-    name: str,
-    venue: str,
-    is_quote: Callable[[dict[str, Any]], bool],
-    symbol: Callable[[dict[str, Any]], str],
-) -> None:
-    path = CAPTURES / name
-    if not path.exists():
-        pytest.skip(f"no {path}: set HEARTBEAT_TRIO_CAPTURES to the folder of captures")
-    expected: Counter[str] = Counter()
-    for line in path.read_text().splitlines():
-        if line[:1].isdigit():
-            message = json.loads(line.partition(": ")[2])
-            if is_quote(message):
-                expected[symbol(message)] += 1
+@pytest.mark.parametrize("name", REAL)
+async def test_every_quote_of_a_real_capture(name: str) -> None:
+    """Published in order and numbered without a hole, whatever numbers the venue has."""
+    path = capture_of(name)
+    if path is None:
+        pytest.skip(f"no {CAPTURES / name}: set HEARTBEAT_TRIO_CAPTURES to the folder of captures")
+    venue, make_reader, count = REAL[name]
+    reader = make_reader()
+    expected = [row for _, message in messages(path) for row in reader(message)]
     source = ReplaySource(path, venue=venue, speed=1e6)
     await source.prepare()
     published = Published()
     await source.run(published)
-    assert Counter(quote.symbol for quote in published.quotes) == expected
-    assert set(source.symbols) == set(expected)
-    for each in expected:
-        assert [quote.seq for quote in published.quotes if quote.symbol == each] == list(range(1, expected[each] + 1))
+    assert [(quote.symbol, quote.bid, quote.ask, quote.last) for quote in published.quotes] == expected
+    assert len(expected) == count
+    assert set(source.symbols) == {symbol for symbol, *_ in expected}
+    for each in source.symbols:
+        seqs = [quote.seq for quote in published.quotes if quote.symbol == each]
+        assert seqs == list(range(1, len(seqs) + 1))
+
+
+@pytest.mark.parametrize(("alias", "name"), [("binance", "BINANCE.ws.1.0"), ("coinbase", "COINBASE.ws.28.0")])
+async def test_the_short_names_of_venues(alias: str, name: str) -> None:
+    path = capture_of(name)
+    if path is None:
+        pytest.skip(f"no {CAPTURES / name}: set HEARTBEAT_TRIO_CAPTURES to the folder of captures")
+    source = ReplaySource(path, venue=alias)
+    await source.prepare()
+    assert source.symbols
 
 
 async def run_for(source: SyntheticSource, seconds: float, published: Published) -> None:
