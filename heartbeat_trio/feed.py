@@ -15,7 +15,7 @@ from .sansio.silence import SilenceWatch
 from .sansio.subscriptions import SubscriptionBook, SubscriptionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from .config import SilencePolicy
     from .connection import Connection
@@ -57,6 +57,12 @@ class Feed:
         self._resuming.discard(symbol)
         if self._connection is not None:
             self._connection.put(Unsubscribe(symbol))
+
+    def advance(self, positions: Mapping[str, tuple[str, int]]) -> None:
+        """Another line has brought what is wanted up to these numbers."""
+        for symbol in self._book.wanted:
+            if symbol in positions:
+                self._arbiter.advance(symbol, *positions[symbol])
 
     async def hold(self, connection: Connection) -> None:
         """Restore the subscriptions on a new connection, then watch over its silence until cancelled.

@@ -34,7 +34,7 @@ from .events import (
 )
 from .exceptions import LocalProtocolError
 from .feed import Feed
-from .gate import Gate
+from .gate import Gate, tell_gates
 from .inbox import Inbox
 from .protocol.messages import SYMBOL, Message
 from .sansio.quality import ConnectionQuality, Verdict
@@ -42,7 +42,7 @@ from .supervisor import Options, Supervisor, describe_policies
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from ._background import Background
     from .connection import Connection
@@ -160,6 +160,10 @@ class Session:
         self._feed.unwant(symbol)
         for gate in self._gates.values():
             gate.resolve(symbol)
+
+    def advance(self, positions: Mapping[str, tuple[str, int]]) -> None:
+        """Take what is wanted up to these numbers (``{symbol: (stream, seq)}``) for given, and resume after them."""
+        self._feed.advance(positions)
 
     def quality(self) -> QualitySnapshot:
         """A frozen snapshot of the session's counts and the current connection's latencies (seconds)."""
@@ -309,14 +313,7 @@ class Session:
         if fresh:
             self._inbox.put(fresh)
         if self._gates:
-            self._tell_gates(fresh)
-
-    def _tell_gates(self, fresh: list[Message]) -> None:
-        now, symbols = trio.current_time(), {quote.symbol for quote in fresh if isinstance(quote, Quote)}
-        for gate in self._gates.values():
-            for symbol in symbols:  # the next quote after a gap resolves it
-                gate.resolve(symbol)
-            gate.receive_data(now)
+            tell_gates(self._gates.values(), {quote.symbol for quote in fresh if isinstance(quote, Quote)})
 
 
 @asynccontextmanager
@@ -327,7 +324,7 @@ async def open_session(
     heartbeat: HeartbeatPolicy | None = None,
     backoff: BackoffPolicy | None = None,
     restart: RestartPolicy | None = None,
-    inbox: InboxPolicy | None = None,
+    inbox: InboxPolicy | Inbox | None = None,
     silence: SilencePolicy | None = None,
     journal: Recorder | None = None,
     connector: Connector | None = None,
@@ -365,7 +362,7 @@ async def open_session(
     where = Endpoint.parse(endpoint)
     heartbeat = heartbeat or HeartbeatPolicy()
     restart = restart or RestartPolicy()
-    box = Inbox(inbox or InboxPolicy())
+    box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
     quality = ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
     options = Options(
         heartbeat=heartbeat,

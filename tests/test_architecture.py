@@ -12,6 +12,7 @@ import heartbeat_trio
 PACKAGE = Path(__file__).parent.parent / "heartbeat_trio"
 
 LAYERS = [
+    "records",
     "events",
     "exceptions",
     "config",
@@ -29,6 +30,12 @@ LAYERS = [
     "gate",
     "recorder",
     "session",
+    "following",
+    "redundant_line",
+    "rotating",
+    "merging",
+    "redundant",
+    "fleet",
     "server",
     "observe",
     "journal",
