@@ -64,6 +64,11 @@ class Inbox:
             await self._wake.wait()
         return self._waiting.popleft() if self._waiting else None
 
+    def take_nowait(self, limit: int) -> list[Message]:
+        """Take what waits, at most `limit` messages, without waiting."""
+        waiting = self._waiting
+        return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+
     def close(self) -> None:
         """Nothing will be added any more; what waits can still be taken."""
         self._is_closed = True

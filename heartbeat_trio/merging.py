@@ -231,7 +231,7 @@ class Merger:
 
     def _next_deadline(self) -> float:
         due = self.arbiter.next_deadline()
-        return min([due, *(slot.next_deadline(self._given_at) for slot in self._slots)])
+        return min([due, *(slot.next_deadline(self.wanted, self._given_at) for slot in self._slots)])
 
     def _move_timer(self) -> None:
         due = self._next_deadline()

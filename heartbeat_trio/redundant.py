@@ -27,13 +27,14 @@ from .protocol.messages import SYMBOL
 from .redundant_line import LineOptions, LineSnapshot
 from .sansio.lines import LineArbiter
 from .sansio.quality import ConnectionQuality, Verdict
+from .venue import Venues
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from ._background import Background
-    from .config import BackoffPolicy, SilencePolicy
+    from .config import BackoffPolicy, SilencePolicy, VenueLimits
     from .events import QualitySnapshot
     from .protocol.messages import Message
     from .recorder import Recorder, SessionRecorder
@@ -249,6 +250,7 @@ async def open_redundant_feed(
     rng: Random | None = None,
     token: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    limits: Mapping[str, VenueLimits] | None = None,
 ) -> AsyncIterator[RedundantFeed]:
     """Keep one feed alive over several lines at once, for the length of the block.
 
@@ -272,6 +274,7 @@ async def open_redundant_feed(
         rng: Source of all jitter.
         token: Sent to the servers.
         ssl_context: For ``tcps://`` and ``wss://``.
+        limits: What each host allows all lines together, rotations included.
 
     Raises:
         ConfigError: An endpoint is none, or there is none at all.
@@ -291,6 +294,7 @@ async def open_redundant_feed(
         rng=rng or Random(),
         token=token,
         ssl_context=ssl_context,
+        venues=Venues(limits),
     )
     arbiter = LineArbiter(policy or RedundantPolicy(), is_sequenced=is_sequenced or (lambda _quote: True))
     feed = RedundantFeed(arbiter, Inbox(inbox or InboxPolicy()), options, rotation or NEVER)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .recorder import Recorder
     from .session import Session
     from .transports.abc import Connector
+    from .venue import Venues
 
 Role = Literal["main", "new", "old"]
 
@@ -67,6 +68,7 @@ class LineOptions:
     rng: Random
     token: str | None
     ssl_context: ssl.SSLContext | None
+    venues: Venues
 
 
 class FeedLine:
@@ -121,6 +123,7 @@ class FeedLine:
             rng=options.rng,
             token=options.token,
             ssl_context=options.ssl_context,
+            venue=options.venues.get(self.endpoint.host),
         ) as session:
             self.session = session
             for symbol in tuple(wanted):  # those that were added while the session opened; more than once changes nothing

@@ -84,31 +84,29 @@ class Slot:
             self._perform(self._rotation.new_ended(now, detail), now)
         return True
 
-    def next_deadline(self, last_given: float) -> float:
+    def next_deadline(self, wanted: Iterable[str], last_given: float) -> float:
         """When `look` has something to do."""
-        return min(self._rotation.next_deadline(), self._quiet_at(last_given))
+        return min(self._rotation.next_deadline(), self._ready_at(wanted, last_given))
 
     def look(self, wanted: Iterable[str], last_given: float, now: float) -> None:
         """Decide what is due. `last_given` is when the feed gave its last quote."""
-        new = self.new
-        is_preparing = new is not None and self._rotation.state is RotationState.PREPARING
-        if new is not None and is_preparing and self._serves(new, wanted) and self._has_enough(new, last_given, now):
+        if now >= self._ready_at(wanted, last_given):
             self._rotation.new_ready(now)
         self._perform(self._rotation.handle_timer(now), now)
 
-    def _has_enough(self, new: FeedLine, last_given: float, now: float) -> bool:
-        return new.has_data or now >= self._quiet_at(last_given)
+    def _ready_at(self, wanted: Iterable[str], last_given: float) -> float:
+        """When the new line is good enough to take over: it has all that the old one has, and it delivers.
 
-    def _serves(self, new: FeedLine, wanted: Iterable[str]) -> bool:
-        """Whether the new line has all that the old one has."""
-        required = self.main.served.intersection(wanted) or set(wanted)
-        return new.connected_at is not None and (new.served >= required or not required)
-
-    def _quiet_at(self, last_given: float) -> float:
-        """When a new line that was acknowledged is good without data, because there is none anywhere."""
+        Where no data comes on any line, its acknowledgements must do, after a moment.
+        """
         new = self.new
-        if new is None or new.connected_at is None or new.has_data or self._rotation.state is not RotationState.PREPARING:
+        if new is None or new.connected_at is None or self._rotation.state is not RotationState.PREPARING:
             return inf
+        required = self.main.served.intersection(wanted) or set(wanted)
+        if not new.served >= required:
+            return inf
+        if new.has_data or not required:
+            return -inf
         acknowledged = max(new.connected_at, new.served_at)
         return inf if last_given > acknowledged else acknowledged + self._policy.overlap
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .sansio.detector import DetectorSnapshot
     from .sansio.windows import WindowSnapshot
     from .transports.abc import Connector
+    from .venue import Venue
 
 
 class Session:
@@ -67,7 +68,7 @@ class Session:
         """Where the session is between its connections."""
         self._inbox = inbox
         self._quality = quality
-        self._feed = Feed(silence, self.receive_event)
+        self._feed = Feed(silence, self.receive_event, options.venue)
         self._gates: dict[GatePolicy, Gate] = {}
         self._events = Broadcast()
         self._background: Background | None = None
@@ -332,6 +333,7 @@ async def open_session(
     token: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
     on_raw: Callable[[bytes], None] | None = None,
+    venue: Venue | None = None,
 ) -> AsyncIterator[Session]:
     """Keep a connection to an endpoint alive for the length of the block, and restore it whenever it is lost.
 
@@ -353,6 +355,7 @@ async def open_session(
         token: Sent to the server, over TLS or to loopback only.
         ssl_context: For ``tcps://`` and ``wss://``; verifying with the system's authorities by default.
         on_raw: Called with each message as it came, for recordings; must neither wait nor raise.
+        venue: What is shared with other sessions to the same venue; see `heartbeat_trio.open_fleet`.
 
     Raises:
         ConfigError: The endpoint is none, a policy is impossible, or the token would leave in the clear.
@@ -378,6 +381,7 @@ async def open_session(
         on_messages=lambda messages: session.receive_messages(messages),
         on_raw=on_raw,
         on_ping=lambda record: session.record_ping(record),
+        venue=venue,
     )
     session = Session(where, options, box, quality, silence or SilencePolicy())
     for symbol in subscribe:

@@ -21,11 +21,26 @@ class RollingLimit:
         self._period = period
         self._times: deque[float] = deque(maxlen=limit)
 
-    def next_allowed(self, now: float) -> float:
-        """The earliest time, `now` or later, at which one more is allowed."""
-        if len(self._times) < self._limit:
+    @property
+    def limit(self) -> int:
+        """Events per period."""
+        return self._limit
+
+    def used(self, now: float) -> int:
+        """Events in the window that ends now; those that are reserved for later count too."""
+        return sum(now - each < self._period for each in self._times)
+
+    def next_allowed(self, now: float, *, room: int = 0) -> float:
+        """The earliest time, `now` or later, at which one more is allowed.
+
+        Args:
+            now: Trio time.
+            room: Events that are left for others, which do not ask; at least one is allowed all the same.
+        """
+        allowed = max(1, self._limit - room)
+        if len(self._times) < allowed:
             return now
-        oldest = self._times[0]
+        oldest = self._times[-allowed]
         earliest = oldest + self._period
         while earliest - oldest < self._period:  # rounding must not let one more into the window
             earliest = nextafter(earliest, inf)

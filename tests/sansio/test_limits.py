@@ -57,6 +57,19 @@ def test_memory_is_bounded_by_the_limit() -> None:
     assert full == pytest.approx(sys.getsizeof(limit._times), rel=0.2)
 
 
+def test_room_is_left_for_those_who_do_not_ask() -> None:
+    """And what is in the window now can be seen."""
+    limit = RollingLimit(5, 10.0)
+    for now in (0.0, 1.0, 2.0):
+        assert now == limit.next_allowed(now, room=2)
+        limit.record(now)
+    assert (3, 5) == (limit.used(2.0), limit.limit)
+    assert 10.0 == limit.next_allowed(3.0, room=2)
+    assert 3.0 == limit.next_allowed(3.0)
+    assert 12.0 == limit.next_allowed(3.0, room=99)
+    assert 2 == limit.used(10.0)
+
+
 class LimitMachine(RuleBasedStateMachine):
     """Against a plain list of everything that was let in, and exact fractions where floats round."""
 
