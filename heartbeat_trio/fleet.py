@@ -53,8 +53,10 @@ class _Box(Inbox):
         """See `Inbox.put`."""
         messages = list(messages)
         self.received += len(messages)
-        super().put(messages)
-        self._on_ready()
+        try:
+            super().put(messages)
+        finally:  # what fitted can be taken even if it was too much
+            self._on_ready()
 
 
 class _Member:

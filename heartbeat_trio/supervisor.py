@@ -114,7 +114,7 @@ class Supervisor:
         """Wait until the venue allows one more attempt."""
         await trio.lowlevel.checkpoint()
         venue, now = self._options.venue, trio.current_time()
-        allowed = now if venue is None else venue.reserve_connect(now)
+        allowed = now if venue is None else venue.reserve_connect(self, self._options.heartbeat.ping_interval, now)
         if venue is not None and allowed > now:
             self._emit(Throttled(at=now, venue=venue.name, kind="connect", delay=allowed - now))
             await trio.sleep_until(allowed)
@@ -164,7 +164,7 @@ class Supervisor:
         self._restarts.connected(now)
         self._has_stood = True
         if self._options.venue is not None:
-            self._options.venue.connected(self, self._options.heartbeat.ping_interval)
+            self._options.venue.connected(self)
         if self._options.quality is not None:
             self._options.quality.start_connection(now)
         self._emit(Connected(at=now))

@@ -57,9 +57,9 @@ class Venue:
     def __repr__(self) -> str:
         return f"<Venue {self.name} with {self._losses.connections} connections>"
 
-    def reserve_connect(self, now: float) -> float:
-        """When the next attempt to connect may begin; it is taken."""
-        return self._budget.reserve_connect(now)
+    def reserve_connect(self, member: Member, ping_interval: float, now: float) -> float:
+        """When a member's next attempt to connect may begin; that time is taken."""
+        return self._budget.reserve_connect(member, ping_interval, now)
 
     def next_message(self, now: float) -> float:
         """When the next message may be sent."""
@@ -69,14 +69,12 @@ class Venue:
         """A message was sent."""
         self._budget.record_message(now, is_ping=is_ping)
 
-    def connected(self, member: Member, ping_interval: float) -> None:
+    def connected(self, member: Member) -> None:
         """A member's connection stands."""
         self._losses.connected(member)
-        self._budget.add_connection(member, ping_interval)
 
     def lost(self, member: Member, now: float) -> bool:
         """A member's connection was lost; whether that is part of a mass loss. Members lost just before are told, too."""
-        self._budget.remove_connection(member)
         found = self._losses.lost(member, now)
         for each in found:
             if each is not member:
@@ -85,19 +83,19 @@ class Venue:
 
     def gone(self, member: Member) -> None:
         """A member will not come back."""
-        self._budget.remove_connection(member)
+        self._budget.remove(member)
         self._losses.gone(member)
 
     def snapshot(self, now: float) -> VenueSnapshot:
         """What is used now, frozen."""
-        connects, messages = self._budget.connects, self._budget.messages
+        budget = self._budget
         return VenueSnapshot(
             name=self.name,
             connections=self._losses.connections,
-            connects=0 if connects is None else connects.used(now),
-            connect_limit=None if connects is None else connects.limit,
-            messages=0 if messages is None else messages.used(now),
-            message_limit=None if messages is None else messages.limit,
+            connects=budget.used_connects(now),
+            connect_limit=budget.connect_limit,
+            messages=budget.used_messages(now),
+            message_limit=budget.message_limit,
         )
 
 

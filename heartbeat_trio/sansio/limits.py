@@ -35,9 +35,9 @@ class RollingLimit:
 
         Args:
             now: Trio time.
-            room: Events that are left for others, which do not ask; at least one is allowed all the same.
+            room: Events that are left for others, which do not ask: less than the limit.
         """
-        allowed = max(1, self._limit - room)
+        allowed = self._limit - room
         if len(self._times) < allowed:
             return now
         oldest = self._times[-allowed]

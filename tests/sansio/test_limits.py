@@ -66,7 +66,7 @@ def test_room_is_left_for_those_who_do_not_ask() -> None:
     assert (3, 5) == (limit.used(2.0), limit.limit)
     assert 10.0 == limit.next_allowed(3.0, room=2)
     assert 3.0 == limit.next_allowed(3.0)
-    assert 12.0 == limit.next_allowed(3.0, room=99)
+    assert 12.0 == limit.next_allowed(3.0, room=4)
     assert 2 == limit.used(10.0)
 
 
