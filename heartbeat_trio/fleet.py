@@ -254,6 +254,7 @@ class Fleet:
         for member in members:
             member.leaving.set()
         with trio.move_on_after(timeout):
+            await trio.lowlevel.checkpoint()
             for member in members:
                 await member.has_ended.wait()
 
@@ -265,7 +266,7 @@ class Fleet:
 
     # -- sessions ----------------------------------------------------------------------------------------------------------
 
-    async def _run_member(self, member: _Member, options: dict[str, Any]) -> None:
+    async def _run_member(self, member: _Member, options: dict[str, Any]) -> None:  # noqa: ASYNC910 - nobody awaits it
         """A session's task: whatever ends it ends nothing else."""
         defaults = self._defaults
         try:

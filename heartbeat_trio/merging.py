@@ -104,6 +104,7 @@ class Merger:
         for line in lines:
             line.leaving.set()
         with trio.move_on_after(timeout):
+            await trio.lowlevel.checkpoint()
             for line in lines:
                 await line.has_ended.wait()
 
@@ -135,7 +136,7 @@ class Merger:
         self._background.start_soon(partial(self._run_line, line), name=f"{line.name} {endpoint}")
         return line
 
-    async def _run_line(self, line: FeedLine) -> None:
+    async def _run_line(self, line: FeedLine) -> None:  # noqa: ASYNC910 - nobody awaits it
         """A line's task: its failure is its own, until no other line is left."""
         error: HeartbeatTrioError | None = None
         try:

@@ -219,7 +219,7 @@ async def serve(nursery: trio.Nursery, source: SharedSource, where: str) -> tupl
     """A server that a test may kill: its scope, and its address."""
     scope = trio.CancelScope()
 
-    async def run(task_status: trio.TaskStatus[QuoteServer]) -> None:
+    async def run(task_status: trio.TaskStatus[QuoteServer]) -> None:  # noqa: ASYNC128 - serve_quotes calls started
         with scope:
             await serve_quotes(source.outlet(), tcp=where, task_status=task_status)
 

@@ -212,14 +212,16 @@ async def live(sessions: int, hours: float, seed: int, rate: float) -> Result:
         async with (
             open_fleet(connector=net.connect, limits=limits, heartbeat=HEARTBEAT, rng=rng) as fleet,
             fleet.events() as events,
+            trio.open_nursery() as followers,
         ):
-            nursery.start_soon(drain, fleet, events)
-            nursery.start_soon(take_events, events)
+            followers.start_soon(drain, fleet, events)
+            followers.start_soon(take_events, events)
             for number in range(sessions):
                 venue = exchanges[number % len(exchanges)].name
                 fleet.add(f"{venue}/{number}", f"tcp://{venue}:1", subscribe=["A"])
             await trio.sleep_until(until + SETTLE)
             check_settled(fleet, ledger, exchanges)
+            followers.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
     return Result(
         seed,
