@@ -147,6 +147,8 @@ class Merger:
             error = caught
         finally:
             self._forget_line(line, error)
+        self._give(self.arbiter.remove_line(line.name, trio.current_time()))
+        self._move_timer()
         if error is not None and self._background is not None:
             if line.role == "main":  # a new one that failed leaves the old one in its place
                 self._errors.append(error)
@@ -160,8 +162,6 @@ class Merger:
         cause = "removed" if error is None else type(error).__name__
         self._on_event(LineEnded(at=now, name=line.name, cause=cause, detail="" if error is None else str(error)))
         self._slots = [slot for slot in self._slots if slot.line_ended(line, str(error) if error else "it was removed")]
-        self._give(self.arbiter.remove_line(line.name, now))
-        self._move_timer()
 
     def _why_ended(self) -> HeartbeatTrioError:
         """Every line is over, and none was removed: one error for all."""

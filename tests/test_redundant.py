@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -9,8 +10,9 @@ import trio
 from trio.testing import MockClock
 
 from heartbeat_trio.config import HeartbeatPolicy, InboxPolicy, RedundantPolicy, RestartPolicy
-from heartbeat_trio.events import Event, Gap, LineAdded, LineEnded, Lost, Overrun, Quote, SessionStatus, SourceEvent
+from heartbeat_trio.events import Event, Gap, LineAdded, LineEnded, Lost, Overrun, Quote, Rotated, SessionStatus, SourceEvent
 from heartbeat_trio.exceptions import ConfigError, GaveUp, LocalProtocolError, SlowConsumer
+from heartbeat_trio.journal import open_journal, read_journal
 from heartbeat_trio.redundant import RedundantFeed, open_redundant_feed
 from heartbeat_trio.server import QuoteServer, serve_quotes
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
@@ -254,4 +256,49 @@ async def test_killing_one_of_two_servers_shows_no_hole(nursery: trio.Nursery) -
         assert not [event for event in told if isinstance(event, Gap)]
         lost = {event.source for event in told if isinstance(event, SourceEvent) and isinstance(event.event, Lost)}
         assert {"line-1", "line-2"} == lost
+    nursery.cancel_scope.cancel()
+
+
+async def test_lines_that_cannot_work_end_it_with_their_own_error(autojump_clock: MockClock) -> None:
+    """What no attempt can mend is no matter of giving up."""
+    net = VirtualNetwork()
+    with pytest.raises(ConfigError, match="a token is not sent in the clear"):
+        async with open_redundant_feed(PAIR, connector=net.connect, token="secret") as feed:
+            await feed.wait_connected()
+
+
+async def test_the_journal_tells_the_feed_from_its_lines(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """A hole of one line is in its own session, a gap of the feed in the feed's; each has its statistics."""
+    peers = []
+    with trio.fail_after(8):
+        urls = []
+        for _ in range(2):
+            [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            urls.append(f"tcp://127.0.0.1:{listener.socket.getsockname()[1]}")
+            peers.append(ScriptedPeer(listener))
+            await nursery.start(peers[-1].run)
+        async with (
+            open_journal(tmp_path) as journal,
+            open_redundant_feed(urls, subscribe=["A"], journal=journal) as feed,
+        ):
+            assert "<RedundantFeed of 2 lines>" == repr(feed)
+            while sum(len(each.subscriptions) for peer in peers for each in peer.live) < 2:
+                await trio.sleep(0.01)
+            for seq, count in ((1, 2), (2, 1), (3, 2), (5, 2)):
+                for peer in peers[:count]:
+                    await peer.send_quote("A", 1.0, 2.0, seq=seq)
+            seen = [(await anext(feed)).seq for _ in range(4)]
+            while sum(each.figures.received for each in feed.lines()) < 7:
+                await trio.sleep(0.01)
+            feed.rotate("test")
+            while not [each for each in await events_of(feed) if isinstance(each, Rotated)]:
+                await trio.sleep(0.05)
+        entries = list(read_journal(tmp_path).entries())
+    assert [1, 2, 3, 5] == seen
+    gaps = [(entry.endpoint, entry.fields["first"]) for entry in entries if entry.event == "gap"]
+    assert [f"redundant feed of {urls[0]}, {urls[1]}"] == [where for where, first in gaps if where not in urls]
+    assert {(urls[0], 4), (urls[1], 4), (urls[1], 2)} == {gap for gap in gaps if gap[0] in urls}
+    events = [entry.event for entry in entries]
+    assert (5, 2) == (events.count("session"), events.count("rotated"))
+    assert events.count("statistics") >= 5
     nursery.cancel_scope.cancel()
