@@ -99,7 +99,8 @@ def _venue(each: VenueSnapshot) -> str:
         )
         if limit is not None
     ]
-    return f"venue {_printable(each.name)}: {', '.join([f'{each.connections} connections', *used])}"
+    waiting = [f"{each.waiting} wait to connect"] if each.waiting else []
+    return f"venue {_printable(each.name)}: {', '.join([f'{each.connections} connections', *used, *waiting])}"
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

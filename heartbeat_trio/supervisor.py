@@ -117,7 +117,13 @@ class Supervisor:
         allowed = now if venue is None else venue.reserve_connect(self, self._options.heartbeat.ping_interval, now)
         if venue is not None and allowed > now:
             self._emit(Throttled(at=now, venue=venue.name, kind="connect", delay=allowed - now))
-            await trio.sleep_until(allowed)
+            has_waited = False
+            try:
+                await trio.sleep_until(allowed)
+                has_waited = True
+            finally:
+                if not has_waited:
+                    venue.give_back_connect(allowed)
 
     async def _attempt(self, handler: Callable[[Connection], Awaitable[None]]) -> Exception | None:
         """Connect once and run the handler; the loss is returned, None when the handler returned."""

@@ -27,7 +27,8 @@ class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         name: The venue's name, or host.
         connections: Connections that stand.
-        connects: Attempts to connect in the present window, those included that wait for their time.
+        connects: Attempts to connect in the present window.
+        waiting: Attempts that wait for their time.
         connect_limit: How many may be.
         messages: Messages sent in the present window.
         message_limit: How many may be.
@@ -36,6 +37,7 @@ class VenueSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     connections: int
     connects: int
+    waiting: int
     connect_limit: int | None
     messages: int
     message_limit: int | None
@@ -60,6 +62,10 @@ class Venue:
     def reserve_connect(self, member: Member, ping_interval: float, now: float) -> float:
         """When a member's next attempt to connect may begin; that time is taken."""
         return self._budget.reserve_connect(member, ping_interval, now)
+
+    def give_back_connect(self, at: float) -> None:
+        """The attempt that was to begin then will not be made."""
+        self._budget.give_back_connect(at)
 
     def next_message(self, now: float) -> float:
         """When the next message may be sent."""
@@ -93,6 +99,7 @@ class Venue:
             name=self.name,
             connections=self._losses.connections,
             connects=budget.used_connects(now),
+            waiting=budget.waiting_connects(now),
             connect_limit=budget.connect_limit,
             messages=budget.used_messages(now),
             message_limit=budget.message_limit,

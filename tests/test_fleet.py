@@ -162,7 +162,7 @@ async def test_connects_of_a_venue_are_shared(autojump_clock: MockClock, nursery
             fleet.add(str(number), "tcp://venue:1")
         await trio.sleep(5)
         assert 4 == peer.connections
-        assert "venue venue: 4 connections, 4 of 4 connects" in str(fleet.snapshot())
+        assert "venue venue: 4 connections, 4 of 4 connects, 6 wait to connect" in str(fleet.snapshot())
         await trio.sleep(25)
         assert 10 == peer.connections
         told = await events_of(fleet)

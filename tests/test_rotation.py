@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio.config import HeartbeatPolicy, RestartPolicy, RotationPolicy, ServerPolicy
-from heartbeat_trio.events import Event, Gap, Lost, Quote, Rotated, RotationFailed, RotationStarted, SourceEvent
+from heartbeat_trio.config import HeartbeatPolicy, RestartPolicy, RotationPolicy, ServerPolicy, SilencePolicy, VenueLimits
+from heartbeat_trio.events import Event, Gap, Lost, Quote, Rotated, RotationFailed, RotationStarted, SourceEvent, Throttled
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.redundant import RedundantFeed, open_redundant_feed
 from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_quotes
@@ -176,6 +176,28 @@ async def test_the_old_line_stays_if_there_is_no_new_one(autojump_clock: MockClo
         assert (10, "it did not deliver within 10 s") == (round(silent.took, 6), silent.detail)
         assert 1 == peer.connections
         assert [1, 2] == [quote.seq for quote in await feed.receive_batch()]
+
+
+async def test_a_rotation_keeps_the_venues_limits(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """The new line waits like any other connection; if that takes too long, the old one stays."""
+    net = VirtualNetwork(latency=0.02)
+    peer = ScriptedPeer(net.listen("server", 1))
+    await nursery.start(peer.run)
+    limits = {"server": VenueLimits(connects=2, connect_period=100.0)}
+    calm = SilencePolicy(last_step="none")
+    async with open_redundant_feed([URL], subscribe=["A"], connector=net.connect, limits=limits, silence=calm) as feed:
+        await trio.sleep(1)
+        feed.rotate("leaving")
+        await trio.sleep(20)
+        async with feed.events() as events:
+            told = events.take_nowait()
+        [wait] = [each.event for each in told if isinstance(each, SourceEvent) and isinstance(each.event, Throttled)]
+        assert ("server", "connect", 99.0) == (wait.venue, wait.kind, round(wait.delay, 6))
+        assert 1 == len([event for event in told if isinstance(event, RotationFailed)])
+        assert 1 == peer.accepted
+        await trio.sleep(125)  # tried again at 71 s, in vain, and at 141 s: what was not used is free again
+        assert 2 == peer.accepted
+        assert ["line-4"] == [line.name for line in feed.lines()]
 
 
 async def test_a_quiet_feed_rotates_on_acknowledgements(autojump_clock: MockClock, nursery: trio.Nursery) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
-from .limits import RollingLimit
+from .limits import Reservations, RollingLimit
 
 if TYPE_CHECKING:
     from ..config import VenueLimits
@@ -23,13 +22,14 @@ class Budget:
     """
 
     def __init__(self, limits: VenueLimits) -> None:
-        self._connects = _part_of(limits.connects, limits.connect_period, limits.share)
-        self._messages = _part_of(limits.messages, limits.message_period, limits.share)
-        self._pings = _part_of(limits.messages, limits.message_period, limits.share)
+        connects, connect_period = _part_of(limits.connects, limits.connect_period, limits.share)
+        messages, message_period = _part_of(limits.messages, limits.message_period, limits.share)
+        self._connects = Reservations(connects, connect_period) if connects else None
+        self._messages = RollingLimit(messages, message_period) if messages else None
+        self._pings = RollingLimit(messages, message_period) if messages else None
         self._period = limits.message_period
         self._counts_pings = limits.counts_pings
         self._rooms: dict[object, int] = {}
-        self._reserved = -inf
 
     @property
     def connect_limit(self) -> int | None:
@@ -51,14 +51,15 @@ class Budget:
         """
         if self._counts_pings:  # the second ping comes half an interval after the first at the earliest
             self._rooms[key] = 1 + int(2 * self._period / ping_interval)
-        at = max(now, self._reserved)
+        at = now
         if self._messages is not None:
-            at = max(at, self._messages.next_allowed(now, room=max(0, self._room() - 1)))
+            at = self._messages.next_allowed(now, room=max(0, self._room() - 1))
+        return at if self._connects is None else self._connects.reserve(now, earliest=at)
+
+    def give_back_connect(self, at: float) -> None:
+        """A time that `reserve_connect` gave, and that has not come, is not needed."""
         if self._connects is not None:
-            at = max(at, self._connects.next_allowed(at))
-            self._connects.record(at)
-        self._reserved = at
-        return at
+            self._connects.give_back(at)
 
     def next_message(self, now: float) -> float:
         """The earliest time, `now` or later, at which a message other than a ping may be sent."""
@@ -75,8 +76,12 @@ class Budget:
         self._rooms.pop(key, None)
 
     def used_connects(self, now: float) -> int:
-        """Connects in the window that ends now, and those that wait for their time."""
+        """Connects in the window that ends now."""
         return 0 if self._connects is None else self._connects.used(now)
+
+    def waiting_connects(self, now: float) -> int:
+        """Connects that wait for their time."""
+        return 0 if self._connects is None else self._connects.waiting(now)
 
     def used_messages(self, now: float) -> int:
         """Messages in the window that ends now."""
@@ -87,9 +92,9 @@ class Budget:
         return min(sum(self._rooms.values()), limit - 1)
 
 
-def _part_of(limit: int | None, period: float, share: float) -> RollingLimit | None:
-    """A share of a limit in whole events: of a share below one event, the period is longer instead."""
+def _part_of(limit: int | None, period: float, share: float) -> tuple[int, float]:
+    """A share of a limit in whole events, 0 for none: of a share below one event, the period is longer instead."""
     if limit is None:
-        return None
+        return 0, period
     count = max(1, int(limit * share))
-    return RollingLimit(count, period * max(1.0, count / (limit * share)))
+    return count, period * max(1.0, count / (limit * share))

@@ -32,7 +32,12 @@ def test_connects_are_reserved_in_turn() -> None:
     assert [0.0, 0.0, 1.0, 1.0, 100.0, 100.0, 101.0, 101.0, 200.0] == [
         budget.reserve_connect("a", 5.0, now) for now in (0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0)
     ]
-    assert 4 == budget.used_connects(2.0)
+    assert (4, 5) == (budget.used_connects(2.0), budget.waiting_connects(2.0))
+    budget.give_back_connect(200.0)
+    assert 200.0 == budget.reserve_connect("a", 5.0, 3.0)
+    unlimited = Budget(VenueLimits())
+    unlimited.give_back_connect(1.0)
+    assert 0 == unlimited.waiting_connects(1.0)
 
 
 def test_a_share_below_one_takes_longer() -> None:

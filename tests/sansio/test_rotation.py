@@ -199,6 +199,7 @@ class RotationMachine(RuleBasedStateMachine):
     def begin(self, max_age: float | None, intensity: int) -> None:
         self.policy = RotationPolicy(max_age=max_age, intensity=intensity, period=300.0)
         self.rotation = Rotation(self.policy)
+        self.rng = Random(1)
         self.now = 0.0
         self.is_started = False
         self.starts: list[float] = []
@@ -255,13 +256,13 @@ class RotationMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_up)
     @rule()
     def connect(self) -> None:
-        self.rotation.connected(self.now, RNG)
+        self.rotation.connected(self.now, self.rng)
         self.is_up = True
 
     @precondition(lambda self: self.is_started)
     @rule(is_ready=st.booleans())
     def new_connects(self, is_ready: bool) -> None:
-        self.rotation.new_connected(self.now, RNG)
+        self.rotation.new_connected(self.now, self.rng)
         if is_ready:
             self.rotation.new_ready(self.now)
 
