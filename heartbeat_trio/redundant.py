@@ -274,7 +274,8 @@ async def open_redundant_feed(
         rng: Source of all jitter.
         token: Sent to the servers.
         ssl_context: For ``tcps://`` and ``wss://``.
-        limits: What each host allows all lines together, rotations included.
+        limits: What each host allows all lines together, rotations included. With limits, lines to one host that are lost
+            together take longer to come back, as in a fleet; without, each comes back by itself.
 
     Raises:
         ConfigError: An endpoint is none, or there is none at all.
@@ -294,7 +295,7 @@ async def open_redundant_feed(
         rng=rng or Random(),
         token=token,
         ssl_context=ssl_context,
-        venues=Venues(limits),
+        venues=Venues(limits) if limits else None,
     )
     arbiter = LineArbiter(policy or RedundantPolicy(), is_sequenced=is_sequenced or (lambda _quote: True))
     feed = RedundantFeed(arbiter, Inbox(inbox or InboxPolicy()), options, rotation or NEVER)

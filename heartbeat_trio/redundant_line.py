@@ -68,7 +68,7 @@ class LineOptions:
     rng: Random
     token: str | None
     ssl_context: ssl.SSLContext | None
-    venues: Venues
+    venues: Venues | None
 
 
 class FeedLine:
@@ -123,7 +123,7 @@ class FeedLine:
             rng=options.rng,
             token=options.token,
             ssl_context=options.ssl_context,
-            venue=options.venues.get(self.endpoint.host),
+            venue=None if options.venues is None else options.venues.get(self.endpoint.host),
         ) as session:
             self.session = session
             for symbol in tuple(wanted):  # those that were added while the session opened; more than once changes nothing
