@@ -8,6 +8,7 @@ A map of the package, from the bottom up; a module imports only what stands abov
 - `transports`: Trio streams that carry messages: TCP, TLS, WebSocket with two engines;
 - `connection`: one connection and its three tasks, `pulse`: its pinger; `supervisor`: connect, run, lose, back off;
 - `session`: what survives, with `feed`, its quotes, and `gate`, which says whether they may be traded on;
+- `redundant`: one feed over several lines, which are rotated; `fleet`: many sessions, which share their venues' limits;
 - `server`: a quote server; `journal`: what went wrong, on disk; `testing`: a virtual network and scripted peers;
 - `observe` and `cli`: what people see, and alerts.
 """
@@ -17,9 +18,12 @@ from .config import (
     GatePolicy,
     HeartbeatPolicy,
     InboxPolicy,
+    RedundantPolicy,
     RestartPolicy,
+    RotationPolicy,
     ServerPolicy,
     SilencePolicy,
+    VenueLimits,
 )
 from .connection import Connection, open_connection
 from .endpoint import Endpoint
@@ -40,6 +44,8 @@ from .events import (
     Gap,
     GateChanged,
     HighLatency,
+    LineAdded,
+    LineEnded,
     Lost,
     Overrun,
     PingRecord,
@@ -50,12 +56,17 @@ from .events import (
     QualitySnapshot,
     Quote,
     RetryScheduled,
+    Rotated,
+    RotationFailed,
+    RotationStarted,
     ServerError,
     SessionStatus,
     Silence,
+    SourceEvent,
     StateChanged,
     Subscribed,
     Suspected,
+    Throttled,
 )
 from .exceptions import (
     ConfigError,
@@ -72,14 +83,20 @@ from .exceptions import (
     RemoteProtocolError,
     SlowConsumer,
 )
+from .fleet import Fleet, open_fleet
+from .fleet_snapshot import FleetSnapshot, MemberSnapshot
 from .gate import Gate
 from .journal import Journal, JournalPolicy, open_journal, read_journal
+from .redundant import RedundantFeed, open_redundant_feed
+from .redundant_line import LineSnapshot
 from .sansio.detector import DetectorSnapshot
+from .sansio.line_figures import LineFigures
 from .sansio.quality import Verdict
 from .server import QuoteServer, ReplaySource, SyntheticSource, serve_connection, serve_quotes
 from .session import Session, open_session
 from .supervisor import run_session
 from .transports.tls import client_context, server_context
+from .venue import VenueSnapshot
 
 __version__ = "0.1.0"
 
@@ -105,6 +122,8 @@ __all__ = [
     "Event",
     "EventsDropped",
     "Evidence",
+    "Fleet",
+    "FleetSnapshot",
     "Gap",
     "Gate",
     "GateChanged",
@@ -118,8 +137,13 @@ __all__ = [
     "InternalError",
     "Journal",
     "JournalPolicy",
+    "LineAdded",
+    "LineEnded",
+    "LineFigures",
+    "LineSnapshot",
     "LocalProtocolError",
     "Lost",
+    "MemberSnapshot",
     "Overrun",
     "PingRecord",
     "PongLate",
@@ -131,10 +155,16 @@ __all__ = [
     "QualitySnapshot",
     "Quote",
     "QuoteServer",
+    "RedundantFeed",
+    "RedundantPolicy",
     "RemoteProtocolError",
     "ReplaySource",
     "RestartPolicy",
     "RetryScheduled",
+    "Rotated",
+    "RotationFailed",
+    "RotationPolicy",
+    "RotationStarted",
     "ServerError",
     "ServerPolicy",
     "Session",
@@ -142,14 +172,20 @@ __all__ = [
     "Silence",
     "SilencePolicy",
     "SlowConsumer",
+    "SourceEvent",
     "StateChanged",
     "Subscribed",
     "Suspected",
     "SyntheticSource",
+    "Throttled",
+    "VenueLimits",
+    "VenueSnapshot",
     "Verdict",
     "client_context",
     "open_connection",
+    "open_fleet",
     "open_journal",
+    "open_redundant_feed",
     "open_session",
     "read_journal",
     "run_session",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from .events import PingRecord
     from .transports.abc import Connector, Transport
+    from .venue import Venue
 
 OVERRUN_INTERVAL = 1.0
 """Seconds between two `Overrun` events."""
@@ -264,6 +265,7 @@ async def open_connection(
     on_messages: Callable[[list[Message]], None] | None = None,
     on_raw: Callable[[bytes], None] | None = None,
     on_ping: Callable[[PingRecord], None] | None = None,
+    venue: Venue | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect once, and watch over the connection for the length of the block.
 
@@ -284,6 +286,7 @@ async def open_connection(
         on_messages: Called with the messages of each read, instead of the inbox.
         on_raw: Called with each message as it came, for recordings.
         on_ping: Called with each ping's record, for journals.
+        venue: Counts the messages that are sent.
 
     Raises:
         ConfigError: The endpoint is none, or the token would leave in the clear.
@@ -319,6 +322,7 @@ async def open_connection(
                 remembered=heartbeat.max_missed_pongs if is_tutorial else REMEMBERED,
                 on_event=on_event or _ignore,
                 on_ping=on_ping,
+                venue=venue,
             )
             connection = Connection(
                 transport,

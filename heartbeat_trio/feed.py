@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
 
 from .events import Event, Gap, Quote, ServerError, Silence, Subscribed
 from .exceptions import ConnectionLost
+from .outgoing import Outgoing
 from .protocol.messages import ErrorNotice, GapNotice, Message, Resume, Subscribe, Unsubscribe
 from .protocol.messages import Subscribed as SubscribedMessage
 from .sansio.arbitration import FeedArbiter
@@ -16,10 +18,11 @@ from .sansio.silence import SilenceWatch
 from .sansio.subscriptions import SubscriptionBook, SubscriptionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from .config import SilencePolicy
     from .connection import Connection
+    from .venue import Venue
 
 
 class Feed:
@@ -29,16 +32,20 @@ class Feed:
         policy: When it is silent.
         on_event: Called with gaps, acknowledgements, errors and silences.
         pong_timeout: Seconds that a pong may take.
+        venue: Limits how fast subscriptions are sent.
     """
 
-    def __init__(self, policy: SilencePolicy, on_event: Callable[[Event], None], *, pong_timeout: float) -> None:
+    def __init__(
+        self, policy: SilencePolicy, on_event: Callable[[Event], None], *, pong_timeout: float, venue: Venue | None = None
+    ) -> None:
         self._on_event = on_event
+        self._venue = venue
         self._book = SubscriptionBook()
         self._arbiter = FeedArbiter()
         self._silence = SilenceWatch(policy, pong_timeout=pong_timeout)
         self._resuming: set[str] = set()
         self._timer = trio.CancelScope()
-        self._connection: Connection | None = None
+        self._outgoing: Outgoing | None = None
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -57,8 +64,14 @@ class Feed:
         self._arbiter.forget(symbol)
         self._forget_silence(symbol)
         self._resuming.discard(symbol)
-        if self._connection is not None:
-            self._connection.put(Unsubscribe(symbol))
+        if self._outgoing is not None:
+            self._put(self._outgoing, Unsubscribe(symbol))
+
+    def advance(self, positions: Mapping[str, tuple[str, int]]) -> None:
+        """Another line has brought what is wanted up to these numbers."""
+        for symbol in self._book.wanted:
+            if symbol in positions:
+                self._arbiter.advance(symbol, *positions[symbol])
 
     async def hold(self, connection: Connection) -> None:
         """Restore the subscriptions on a new connection, then watch over its silence until cancelled.
@@ -66,22 +79,23 @@ class Feed:
         Raises:
             ConnectionLost: The feed is silent, and nothing else has helped.
         """
-        self._connection = connection
+        self._outgoing = outgoing = Outgoing(connection, self._venue, self._on_event)
         try:
             self._book.start_connection()
             self._silence.start_connection(trio.current_time())
             self._resuming.clear()
             self._send_wanted()
             while True:
-                with trio.CancelScope(deadline=self._silence.next_deadline()) as self._timer:
+                with trio.CancelScope(deadline=self._next_deadline()) as self._timer:
                     await trio.sleep_forever()
+                outgoing.flush()
                 events = self._ask_peer(await self._judge(connection, due=self._timer.deadline), connection)
                 for event in events:  # all of them before any step: a step may end the connection
                     self._on_event(event)
                 for event in events:
-                    self._act_on(event, connection)
+                    self._act_on(event, connection, outgoing)
         finally:
-            self._connection = None
+            self._outgoing = None
             self._silence.end_connection()
 
     def receive(self, messages: Iterable[Message]) -> list[Message]:
@@ -128,7 +142,7 @@ class Feed:
     def _receive_ack(self, symbol: str, now: float) -> None:
         if self._book.receive_ack(symbol, now):
             self._silence.acknowledged(symbol, now)
-            self._timer.deadline = self._silence.next_deadline()
+            self._timer.deadline = self._next_deadline()
             self._on_event(Subscribed(at=now, symbol=symbol))
 
     def _receive_error(self, error: ErrorNotice, now: float) -> None:
@@ -144,16 +158,24 @@ class Feed:
             self._on_event(event)
 
     def _send_wanted(self) -> None:
-        if self._connection is not None:
+        if self._outgoing is not None:
             for symbol in self._book.to_send():
-                self._subscribe(symbol, self._connection)
+                self._subscribe(symbol, self._outgoing)
 
-    def _subscribe(self, symbol: str, connection: Connection) -> None:
+    def _subscribe(self, symbol: str, outgoing: Outgoing) -> None:
         position = self._arbiter.position(symbol)
         if position is not None:
             self._resuming.add(symbol)
-        connection.put(Subscribe(symbol, None if position is None else Resume(*position)))
+        self._put(outgoing, Subscribe(symbol, None if position is None else Resume(*position)))
         self._book.mark_sent(symbol, trio.current_time())
+
+    def _put(self, outgoing: Outgoing, message: Subscribe | Unsubscribe) -> None:
+        outgoing.put(message)
+        self._timer.deadline = min(self._timer.deadline, outgoing.next_deadline())
+
+    def _next_deadline(self) -> float:
+        outgoing = inf if self._outgoing is None else self._outgoing.next_deadline()
+        return min(outgoing, self._silence.next_deadline())
 
     async def _judge(self, connection: Connection, due: float) -> list[Event]:
         """If a silence is to be judged: make sure first that nothing lies unread. ``due``: when we should have woken."""
@@ -174,7 +196,7 @@ class Feed:
             return events
         return self._silence.without_probe(events)
 
-    def _act_on(self, event: Event, connection: Connection) -> None:
+    def _act_on(self, event: Event, connection: Connection, outgoing: Outgoing) -> None:
         """Take the step that a silence without an outcome calls for."""
         if not isinstance(event, Silence) or event.outcome is not None:
             return
@@ -182,8 +204,8 @@ class Feed:
         if event.step == "resubscribe":
             for symbol in silent:
                 if self._book.state(symbol) is not SubscriptionState.REJECTED:
-                    connection.put(Unsubscribe(symbol))
-                    self._subscribe(symbol, connection)
+                    self._put(outgoing, Unsubscribe(symbol))
+                    self._subscribe(symbol, outgoing)
         elif event.step == "reconnect":
             what = "nothing" if event.symbol is None else f"nothing of {event.symbol}"
             text = f"{what} came from {connection.name} for {event.silent_for:.1f} s, though its pongs do"

@@ -12,7 +12,7 @@ from .exceptions import GateClosed
 from .sansio.gate import GateKeeper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from .config import GatePolicy
     from .events import Event
@@ -137,6 +137,15 @@ class Gate:
 
     def _closed(self) -> GateClosed:
         return GateClosed(f"the trading gate is closed: {'; '.join(self.reasons)}", reasons=self.reasons, codes=self.codes)
+
+
+def tell_gates(gates: Iterable[Gate], symbols: Iterable[str]) -> None:
+    """Data came, with quotes of these symbols: the next quote after a gap resolves it."""
+    now = trio.current_time()
+    for gate in gates:
+        for symbol in symbols:
+            gate.resolve(symbol)
+        gate.receive_data(now)
 
 
 def _when_old(since: float, age: float) -> float:

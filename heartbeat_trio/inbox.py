@@ -25,7 +25,7 @@ class Inbox:
     """
 
     def __init__(self, policy: InboxPolicy) -> None:
-        self._policy = policy
+        self.policy = policy
         self._waiting: deque[Message] = deque()
         self._wake = trio.Event()
         self._is_closed = False
@@ -44,7 +44,7 @@ class Inbox:
             SlowConsumer: It is full, and the policy says `close`.
         """
         self._waiting.extend(messages)
-        if len(self._waiting) > self._policy.size:
+        if len(self._waiting) > self.policy.size:
             self._overflow()
         if self._waiting:
             self._notify()
@@ -64,20 +64,25 @@ class Inbox:
             await self._wake.wait()
         return self._waiting.popleft() if self._waiting else None
 
+    def take_nowait(self, limit: int) -> list[Message]:
+        """Take what waits, at most `limit` messages, without waiting."""
+        waiting = self._waiting
+        return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+
     def close(self) -> None:
         """Nothing will be added any more; what waits can still be taken."""
         self._is_closed = True
         self._notify()
 
     def _overflow(self) -> None:
-        size = self._policy.size
-        if self._policy.overflow == "close":
+        size = self.policy.size
+        if self.policy.overflow == "close":
             raise SlowConsumer(
                 f"{len(self._waiting)} messages wait for the consumer, {size} may: take them faster, "
                 "or allow drops with InboxPolicy(overflow='drop_oldest' or 'conflate')"
             )
         before = len(self._waiting)
-        if self._policy.overflow == "conflate":
+        if self.policy.overflow == "conflate":
             self._keep_latest()
         while len(self._waiting) > size:
             self._waiting.popleft()

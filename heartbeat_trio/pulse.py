@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .sansio.pings import Accused
     from .sansio.quality import ConnectionQuality
     from .transports.abc import Transport
+    from .venue import Venue
 
 
 class Pulse:
@@ -51,6 +52,7 @@ class Pulse:
         remembered: See `Heartbeat`.
         on_event: Called with each event.
         on_ping: Called with each ping's record.
+        venue: Counts what is sent.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class Pulse:
         remembered: int,
         on_event: Callable[[Event], None],
         on_ping: Callable[[PingRecord], None] | None,
+        venue: Venue | None = None,
     ) -> None:
         now = trio.current_time()
         self._transport = transport
         self._quality = quality
         self._on_event = on_event
         self._on_ping = on_ping
+        self._venue = venue
         self._log = PingLog()
         self._timer = trio.CancelScope()
         self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered)
@@ -109,7 +113,8 @@ class Pulse:
         self._move_timer()
 
     def note_sent(self) -> None:
-        """Bytes that are no ping were sent."""
+        """A message that is no ping was sent."""
+        self._count(is_ping=False)
         self.heartbeat.bytes_sent(trio.current_time())
         self._move_timer()
 
@@ -177,6 +182,7 @@ class Pulse:
             if isinstance(decision, SendPing):
                 self._quality.record_ping(now)
                 self._log.ping(decision.number, now)
+                self._count(is_ping=True)
                 self._transport.ping(decision.nonce, partial(self._ping_sent, decision))
             else:
                 self._record(decision)
@@ -186,6 +192,10 @@ class Pulse:
         self.heartbeat.ping_sent(command.nonce, now)
         self._log.sent(command.number, now)
         self._move_timer()
+
+    def _count(self, *, is_ping: bool) -> None:
+        if self._venue is not None:
+            self._venue.record_message(trio.current_time(), is_ping=is_ping)
 
     def _hand_on_records(self) -> None:
         for record in self._log.take():

@@ -34,7 +34,7 @@ from .events import (
 )
 from .exceptions import LocalProtocolError
 from .feed import Feed
-from .gate import Gate
+from .gate import Gate, tell_gates
 from .inbox import Inbox
 from .protocol.messages import SYMBOL, Message
 from .recorder import describe
@@ -43,7 +43,7 @@ from .supervisor import Options, Supervisor
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from ._background import Background
     from .connection import Connection
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .sansio.detector import DetectorSnapshot
     from .sansio.windows import WindowSnapshot
     from .transports.abc import Connector
+    from .venue import Venue
 
 
 class Session:
@@ -68,7 +69,7 @@ class Session:
         """Where the session is between its connections."""
         self._inbox = inbox
         self._quality = quality
-        self._feed = Feed(silence, self.receive_event, pong_timeout=options.heartbeat.pong_timeout)
+        self._feed = Feed(silence, self.receive_event, pong_timeout=options.heartbeat.pong_timeout, venue=options.venue)
         self._gates: dict[GatePolicy, Gate] = {}
         self._events = Broadcast()
         self._background: Background | None = None
@@ -161,6 +162,10 @@ class Session:
         self._feed.unwant(symbol)
         for gate in self._gates.values():
             gate.resolve(symbol)
+
+    def advance(self, positions: Mapping[str, tuple[str, int]]) -> None:
+        """Take what is wanted up to these numbers (``{symbol: (stream, seq)}``) for given, and resume after them."""
+        self._feed.advance(positions)
 
     def quality(self) -> QualitySnapshot:
         """A frozen snapshot of the session's counts and the current connection's latencies (seconds)."""
@@ -310,14 +315,7 @@ class Session:
         if fresh:
             self._inbox.put(fresh)
         if self._gates:
-            self._tell_gates(fresh)
-
-    def _tell_gates(self, fresh: list[Message]) -> None:
-        now, symbols = trio.current_time(), {quote.symbol for quote in fresh if isinstance(quote, Quote)}
-        for gate in self._gates.values():
-            for symbol in symbols:  # the next quote after a gap resolves it
-                gate.resolve(symbol)
-            gate.receive_data(now)
+            tell_gates(self._gates.values(), {quote.symbol for quote in fresh if isinstance(quote, Quote)})
 
 
 @asynccontextmanager
@@ -328,7 +326,7 @@ async def open_session(
     heartbeat: HeartbeatPolicy | None = None,
     backoff: BackoffPolicy | None = None,
     restart: RestartPolicy | None = None,
-    inbox: InboxPolicy | None = None,
+    inbox: InboxPolicy | Inbox | None = None,
     silence: SilencePolicy | None = None,
     journal: Recorder | None = None,
     connector: Connector | None = None,
@@ -336,6 +334,7 @@ async def open_session(
     token: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
     on_raw: Callable[[bytes], None] | None = None,
+    venue: Venue | None = None,
 ) -> AsyncIterator[Session]:
     """Keep a connection to an endpoint alive for the length of the block, and restore it whenever it is lost.
 
@@ -357,6 +356,7 @@ async def open_session(
         token: Sent to the server, over TLS or to loopback only.
         ssl_context: For ``tcps://`` and ``wss://``; verifying with the system's authorities by default.
         on_raw: Called with each message as it came, for recordings; must neither wait nor raise.
+        venue: What is shared with other sessions to the same venue; see `heartbeat_trio.open_fleet`.
 
     Raises:
         ConfigError: The endpoint is none, a policy is impossible, or the token would leave in the clear.
@@ -365,8 +365,8 @@ async def open_session(
     """
     where = Endpoint.parse(endpoint)
     heartbeat, backoff, restart = heartbeat or HeartbeatPolicy(), backoff or BackoffPolicy(), restart or RestartPolicy()
-    inbox, silence, subscribe = inbox or InboxPolicy(), silence or SilencePolicy(), tuple(subscribe)
-    box = Inbox(inbox)
+    silence, subscribe = silence or SilencePolicy(), tuple(subscribe)
+    box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
     quality = ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
     options = Options(
         heartbeat=heartbeat,
@@ -382,6 +382,7 @@ async def open_session(
         on_messages=lambda messages: session.receive_messages(messages),
         on_raw=on_raw,
         on_ping=lambda record: session.record_ping(record),
+        venue=venue,
     )
     session = Session(where, options, box, quality, silence)
     for symbol in subscribe:
@@ -390,7 +391,7 @@ async def open_session(
         async with open_background() as background:
             recorder = None
             if journal is not None:
-                facts = describe(where, subscribe, [heartbeat, backoff, restart, inbox, silence])
+                facts = describe(where, subscribe, [heartbeat, backoff, restart, box.policy, silence])
                 recorder = journal.start_session(str(where), facts, session.quality)
             session.begin(background, recorder)
             yield session

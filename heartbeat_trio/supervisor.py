@@ -13,7 +13,7 @@ from ._background import open_background
 from .config import BackoffPolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy
 from .connection import Connection, open_connection
 from .endpoint import Endpoint
-from .events import ClockJumped, Connected, Connecting, EndedForGood, Event, Lost, PongReceived, RetryScheduled
+from .events import ClockJumped, Connected, Connecting, EndedForGood, Event, Lost, PongReceived, RetryScheduled, Throttled
 from .exceptions import ConnectError, ConnectionClosed, ConnectionLost, GaveUp
 from .sansio.restart import GiveUp, Restarts, Retry
 from .transports.clock_watch import follow_clocks
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .protocol.messages import Message
     from .sansio.quality import ConnectionQuality
     from .transports.abc import Connector
+    from .venue import Venue
 
 
 GOING_AWAY = frozenset({1001, 1012, 1013})
@@ -50,6 +51,7 @@ class Options:
     on_messages: Callable[[list[Message]], None] | None = None
     on_raw: Callable[[bytes], None] | None = None
     on_ping: Callable[[PingRecord], None] | None = None
+    venue: Venue | None = None
 
 
 class Supervisor:
@@ -66,6 +68,9 @@ class Supervisor:
         self._restarts = Restarts(options.restart, options.backoff)
         self.attempt = 0
         """The attempt that runs or ran last, as `Connecting` told it."""
+        self._retry: Retry | None = None
+        self._timer = trio.CancelScope()
+        self._has_stood = False
 
     async def run(self, handler: Callable[[Connection], Awaitable[None]]) -> None:
         """Call the handler once per connection until it returns.
@@ -76,25 +81,60 @@ class Supervisor:
         Raises:
             GaveUp: `RestartPolicy.max_attempts` attempts failed in a row.
         """
-        async with open_background() as background:
-            # Between connections too: what happened has its wall time from the jumps that were told.
-            background.start_soon(partial(follow_clocks, self._emit), name=f"clocks {self._endpoint}")
-            await self._run(handler)
+        try:
+            async with open_background() as background:
+                # Between connections too: what happened has its wall time from the jumps that were told.
+                background.start_soon(partial(follow_clocks, self._emit), name=f"clocks {self._endpoint}")
+                await self._run(handler)
+        finally:
+            if self._options.venue is not None:
+                self._options.venue.gone(self)
+
+    def spread(self) -> None:
+        """See `venue.Member.spread`: the loss is known by now to be one of many."""
+        if self._retry is not None and not self._timer.cancel_called:  # else it is on its way already
+            now = trio.current_time()
+            delay = self._restarts.spread(self._options.rng, left=self._timer.deadline - now)
+            self._timer.deadline = now + delay
+            self._emit(RetryScheduled(at=now, attempt=self._retry.attempt, delay=delay))
 
     async def _run(self, handler: Callable[[Connection], Awaitable[None]]) -> None:
         while True:
+            await self._wait_for_venue()
             loss = await self._attempt(handler)
             if loss is None:
                 return
-            retry = self._decide(loss)
-            self._emit(RetryScheduled(at=trio.current_time(), attempt=retry.attempt, delay=retry.delay))
-            await trio.sleep(retry.delay)
+            self._retry = self._decide(loss)
+            await self._back_off(self._retry)
+
+    async def _back_off(self, retry: Retry) -> None:
+        now = trio.current_time()
+        self._emit(RetryScheduled(at=now, attempt=retry.attempt, delay=retry.delay))
+        with trio.CancelScope(deadline=now + retry.delay) as self._timer:
+            await trio.sleep_forever()
+        self._retry = None
+
+    async def _wait_for_venue(self) -> None:
+        """Wait until the venue allows one more attempt."""
+        await trio.lowlevel.checkpoint()
+        venue, now = self._options.venue, trio.current_time()
+        allowed = now if venue is None else venue.reserve_connect(self, self._options.heartbeat.ping_interval, now)
+        if venue is not None and allowed > now:
+            self._emit(Throttled(at=now, venue=venue.name, kind="connect", delay=allowed - now))
+            has_waited = False
+            try:
+                await trio.sleep_until(allowed)
+                has_waited = True
+            finally:
+                if not has_waited:
+                    venue.give_back_connect(allowed)
 
     async def _attempt(self, handler: Callable[[Connection], Awaitable[None]]) -> Exception | None:
         """Connect once and run the handler; the loss is returned, None when the handler returned."""
         await trio.lowlevel.checkpoint()
         options = self._options
         self.attempt = self._restarts.attempt_started(trio.current_time())
+        self._has_stood = False
         self._emit(Connecting(at=trio.current_time(), attempt=self.attempt))
         connection: Connection | None = None
         try:
@@ -112,6 +152,7 @@ class Supervisor:
                 on_messages=self._on_messages if options.on_messages else None,
                 on_raw=options.on_raw,
                 on_ping=options.on_ping,
+                venue=options.venue,
             ) as connection:
                 self._connected()
                 await handler(connection)
@@ -131,6 +172,9 @@ class Supervisor:
     def _connected(self) -> None:
         now = trio.current_time()
         self._restarts.connected(now)
+        self._has_stood = True
+        if self._options.venue is not None:
+            self._options.venue.connected(self)
         if self._options.quality is not None:
             self._options.quality.start_connection(now)
         self._emit(Connected(at=now))
@@ -151,12 +195,14 @@ class Supervisor:
         now = trio.current_time()
         blame, evidence = getattr(loss, "blame", None), getattr(loss, "evidence", None)
         self._emit(Lost(at=now, cause=loss.cause, detail=str(loss), blame=blame, evidence=evidence))
+        venue = self._options.venue
+        is_one_of_many = venue is not None and self._has_stood and venue.lost(self, now)
         decision = self._restarts.ended(
             now,
             cause=loss.cause,
             detail=str(loss),
             rng=self._options.rng,
-            is_mass_loss=loss.cause == "goodbye" or getattr(loss, "code", None) in GOING_AWAY,
+            is_mass_loss=is_one_of_many or loss.cause == "goodbye" or getattr(loss, "code", None) in GOING_AWAY,
             retry_after=getattr(loss, "retry_after", None),
         )
         if isinstance(decision, GiveUp):

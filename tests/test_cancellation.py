@@ -9,8 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio.config import RestartPolicy
+from heartbeat_trio.config import RestartPolicy, VenueLimits
 from heartbeat_trio.connection import Connection, open_connection
+from heartbeat_trio.fleet import open_fleet
+from heartbeat_trio.redundant import open_redundant_feed
 from heartbeat_trio.session import open_session
 from heartbeat_trio.supervisor import run_session
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
@@ -74,13 +76,46 @@ async def handle_connections(url: str, net: VirtualNetwork) -> None:
     await run_session(url, handler, connector=net.connect, rng=Random(1), restart=RestartPolicy(max_attempts=3))
 
 
+async def use_redundant_feed(url: str, net: VirtualNetwork) -> None:
+    async with open_redundant_feed([url, url], subscribe=["A"], connector=net.connect, rng=Random(1)) as feed:
+        await feed.wait_connected()
+        await feed.receive_batch()
+        async with feed.events() as events:
+            async for _event in events:
+                break
+        feed.rotate("test", line="line-1")
+        await trio.sleep(1.6)
+        async for _quote in feed:
+            break
+        await feed.subscribe("B")
+        await feed.unsubscribe("B")
+        await feed.remove_line("line-2")
+
+
+async def use_fleet(url: str, net: VirtualNetwork) -> None:
+    limits = {"server": VenueLimits(connects=1, connect_period=0.5, messages=2)}
+    async with open_fleet(connector=net.connect, rng=Random(1), limits=limits) as fleet:
+        fleet.add("a", url, subscribe=["A", "B"])
+        fleet.add("b", url, subscribe=["A"])
+        async for name, _quote in fleet:
+            if name == "b":
+                break
+        async with fleet.events() as events:
+            async for _event in events:
+                break
+        await fleet.receive_batch()
+        await fleet.remove("a")
+
+
 async def quote_for_ever(peer: ScriptedPeer) -> None:
     while True:
         await peer.send_quote("A", 1.0, 2.0)
         await trio.sleep(0.25)
 
 
-@pytest.mark.parametrize("scenario", [use_connection, use_session, reconnect, handle_connections])
+@pytest.mark.parametrize(
+    "scenario", [use_connection, use_session, reconnect, handle_connections, use_redundant_feed, use_fleet]
+)
 def test_cancelled_at_every_step(scenario: Scenario) -> None:
     """Whenever the cancellation comes, afterwards nothing of ours is open, and nothing but `Cancelled` came out."""
 

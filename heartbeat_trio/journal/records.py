@@ -59,6 +59,8 @@ ISSUES = frozenset(
         "server_error",
         "alert",
         "alert_failed",
+        "line_ended",
+        "rotation_failed",
         "dropped",
     }
 )

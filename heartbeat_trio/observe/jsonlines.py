@@ -33,10 +33,12 @@ from ..events import (
     RetryScheduled,
     ServerError,
     Silence,
+    SourceEvent,
     StateChanged,
     Subscribed,
     Suspected,
 )
+from .line_text import line_fields
 
 if TYPE_CHECKING:
     from ..sansio.quality import Verdict
@@ -93,8 +95,11 @@ def describe(event: Event) -> tuple[str, Fields] | None:
             return "suspect", {"suspect": event.is_suspect, **_blame(event.blame, event.evidence)}
         case StateChanged():
             return "state", {"from": event.old.value, "to": event.new.value, "missed_pongs": event.missed_pongs}
+        case SourceEvent(source=source, event=theirs):
+            described = describe(theirs)
+            return None if described is None else (described[0], {"source": source, **described[1]})
         case _:
-            return _describe_session(event) or _describe_watch(event)
+            return _describe_session(event) or _describe_watch(event) or line_fields(event)
 
 
 def _describe_session(event: Event) -> tuple[str, Fields] | None:

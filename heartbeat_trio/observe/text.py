@@ -29,24 +29,18 @@ from ..events import (
     RetryScheduled,
     ServerError,
     Silence,
+    SourceEvent,
     StateChanged,
     Subscribed,
     Suspected,
 )
 from ..sansio.cause import explain
+from .line_text import describe_lines
+from .printable import printable as printable
 
 if TYPE_CHECKING:
     from ..events import QualitySnapshot
     from ..sansio.quality import Verdict
-
-MAX_LENGTH = 2000
-"""Characters of a line; a hostile peer must not fill the screen."""
-
-
-def printable(text: str) -> str:
-    """Escape control characters, and cut what is too long."""
-    text = text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + "..."
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def describe(event: Event) -> str | None:
@@ -64,8 +58,11 @@ def describe(event: Event) -> str | None:
             return None  # one more missed pong, which was told
         case StateChanged():
             return f"{event.old.value} -> {event.new.value}"
+        case SourceEvent(source=source, event=theirs):
+            words = describe(theirs)
+            return None if words is None else f"{printable(source)}: {words}"
         case _:
-            return _describe_ping(event) or _describe_session(event) or _describe_watch(event)
+            return _describe_ping(event) or _describe_session(event) or _describe_watch(event) or describe_lines(event)
 
 
 def _describe_ping(event: Event) -> str | None:

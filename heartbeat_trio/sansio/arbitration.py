@@ -1,4 +1,4 @@
-"""Each quote once and in order, and no hole without a word: for one line so far.
+"""Each quote once and in order, and no hole without a word: for one line. `sansio.lines` does it for several.
 
 The numbers that were seen decide what is missing; what the server announced only gives the missing ones their reason.
 """
@@ -6,9 +6,12 @@ The numbers that were seen decide what is missing; what the server announced onl
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..events import Gap, GapReason, Quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LEFT_STREAMS = 8
 """Streams per symbol that are remembered after they were left, so that what is still on its way from them is dropped."""
@@ -17,7 +20,9 @@ ANNOUNCEMENTS = 64
 """Announcements per symbol that wait for its next quote."""
 
 
-class _Announcement(NamedTuple):
+class Announcement(NamedTuple):
+    """Why some numbers of a stream will not come."""
+
     stream: str
     first: int
     last: int
@@ -36,7 +41,7 @@ class _Feed:
         """The server said that it does not know this stream."""
         self.left: dict[str, int] = {}
         """Streams that were left, oldest first, and the last number seen of each."""
-        self.announced: deque[_Announcement] = deque(maxlen=ANNOUNCEMENTS)
+        self.announced: deque[Announcement] = deque(maxlen=ANNOUNCEMENTS)
 
     def accept(self, seq: int) -> None:
         self.seq = seq
@@ -99,12 +104,23 @@ class FeedArbiter:
         if last is None:
             feed.is_over = feed.is_over or stream == feed.stream
         elif stream != feed.stream or last > feed.seq:  # old news must not push out what is still needed
-            feed.announced.append(_Announcement(stream, first, last, "expired" if is_resume else "conflated"))
+            feed.announced.append(Announcement(stream, first, last, "expired" if is_resume else "conflated"))
 
     def position(self, symbol: str) -> tuple[str, int] | None:
         """Stream and number of the last quote: where to resume. None before the first."""
         feed = self._feeds.get(symbol)
         return None if feed is None else (feed.stream, feed.seq)
+
+    def advance(self, symbol: str, stream: str, seq: int) -> None:
+        """Everything up to this number is done with, whoever brought it: the next quote wanted is the one after it.
+
+        Another stream than the present one, or a number that was passed, changes nothing.
+        """
+        feed = self._feeds.get(symbol)
+        if feed is None:
+            self._feeds[symbol] = _Feed(stream, seq)
+        elif stream == feed.stream and seq > feed.seq:
+            feed.accept(seq)
 
     def forget(self, symbol: str) -> None:
         """Nobody wants the symbol any more: its next quote is a first one."""
@@ -121,22 +137,27 @@ class FeedArbiter:
         feed.enter(quote.stream, done)
         return [gap]
 
-    def _holes(self, feed: _Feed, quote: Quote, now: float) -> list[Gap]:
-        """Gaps for the numbers between the last quote and this one, split where the reason changes."""
-        gaps: list[Gap] = []
-        next_missing, end = feed.seq + 1, quote.seq - 1
-        while next_missing <= end:
-            last, reason = self._reason(feed, next_missing, end)
-            gaps.append(Gap(at=now, symbol=quote.symbol, stream=quote.stream, first=next_missing, last=last, reason=reason))
-            next_missing = last + 1
-        return gaps
-
     @staticmethod
-    def _reason(feed: _Feed, first: int, end: int) -> tuple[int, GapReason]:
-        """How far, from `first` on, one reason holds, and which it is."""
-        here = [each for each in feed.announced if each.stream == feed.stream]
-        for each in here:
-            if each.first <= first <= each.last:
-                return min(each.last, end), each.reason
-        begins = [each.first for each in here if first < each.first <= min(each.last, end)]
-        return min(begins, default=end + 1) - 1, "unexplained"
+    def _holes(feed: _Feed, quote: Quote, now: float) -> list[Gap]:
+        """Gaps for the numbers between the last quote and this one."""
+        return gaps_between(feed.announced, quote.symbol, feed.stream, feed.seq + 1, quote.seq - 1, now)
+
+
+def gaps_between(announced: Iterable[Announcement], symbol: str, stream: str, first: int, end: int, now: float) -> list[Gap]:
+    """Gaps that cover the numbers from `first` to `end`, split where the reason changes; [] if that is no number."""
+    here = [each for each in announced if each.stream == stream]
+    gaps: list[Gap] = []
+    while first <= end:
+        last, reason = _reason(here, first, end)
+        gaps.append(Gap(at=now, symbol=symbol, stream=stream, first=first, last=last, reason=reason))
+        first = last + 1
+    return gaps
+
+
+def _reason(here: list[Announcement], first: int, end: int) -> tuple[int, GapReason]:
+    """How far, from `first` on, one reason holds, and which it is."""
+    for each in here:
+        if each.first <= first <= each.last:
+            return min(each.last, end), each.reason
+    begins = [each.first for each in here if first < each.first <= min(each.last, end)]
+    return min(begins, default=end + 1) - 1, "unexplained"

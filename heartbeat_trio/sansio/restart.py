@@ -124,6 +124,11 @@ class Restarts:
             delay = max(delay, self._intensity.next_allowed(now) - now)
         return Retry(self._attempt + 1, delay)
 
+    def spread(self, rng: Random, *, left: float) -> float:
+        """The last loss turned out to be part of a mass loss: the new delay, in seconds, where `left` were left."""
+        delay = rng.uniform(0, self._backoff_policy.mass_maximum)
+        return delay if self._backoff.attempt == 0 else max(left, delay)
+
     def _is_stable(self) -> bool:
         return self._first_alive is not None and self._last_alive - self._first_alive >= self._policy.stable_after
 

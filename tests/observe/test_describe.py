@@ -25,6 +25,8 @@ from heartbeat_trio.events import (
     Gap,
     GateChanged,
     HighLatency,
+    LineAdded,
+    LineEnded,
     Lost,
     Overrun,
     PongLate,
@@ -32,11 +34,16 @@ from heartbeat_trio.events import (
     PongReceived,
     PongVoided,
     RetryScheduled,
+    Rotated,
+    RotationFailed,
+    RotationStarted,
     ServerError,
     Silence,
+    SourceEvent,
     StateChanged,
     Subscribed,
     Suspected,
+    Throttled,
 )
 from heartbeat_trio.observe import jsonlines, text
 from heartbeat_trio.sansio.cause import SENTENCES
@@ -201,6 +208,66 @@ EXPECTED: list[tuple[Event, str | None, str, dict[str, object]]] = [
         "alert lost could not be delivered to webhook: status 500",
         "alert_failed",
         {"rule": "lost", "sink": "webhook", "detail": "status 500"},
+    ),
+    (
+        LineAdded(at=1.0, name="a", endpoint="tcp://h:1"),
+        "a joins: tcp://h:1",
+        "line_added",
+        {"name": "a", "line_endpoint": "tcp://h:1"},
+    ),
+    (
+        LineEnded(at=1.0, name="a", cause="removed"),
+        "a was removed",
+        "line_ended",
+        {"name": "a", "cause": "removed", "detail": ""},
+    ),
+    (
+        LineEnded(at=1.0, name="a", cause="GaveUp", detail="enough \x1b[31m"),
+        "a ended (GaveUp): enough \\x1b[31m",
+        "line_ended",
+        {"name": "a", "cause": "GaveUp", "detail": "enough \x1b[31m"},
+    ),
+    (
+        RotationStarted(at=1.0, old="line-1", new="line-2", reason="max_age", age=82800.0),
+        "line-1 is replaced by line-2 after 82800 s (max_age)",
+        "rotation_started",
+        {"old": "line-1", "new": "line-2", "reason": "max_age", "age": 82800.0},
+    ),
+    (
+        RotationStarted(at=1.0, old="line-1", new="line-2", reason="goodbye", age=None),
+        "line-1 is replaced by line-2 (goodbye)",
+        "rotation_started",
+        {"old": "line-1", "new": "line-2", "reason": "goodbye", "age": None},
+    ),
+    (
+        Rotated(at=1.0, old="line-1", new="line-2", reason="degraded", took=1.25),
+        "line-2 has replaced line-1 in 1.2 s (degraded)",
+        "rotated",
+        {"old": "line-1", "new": "line-2", "reason": "degraded", "took": 1.25},
+    ),
+    (
+        RotationFailed(at=1.0, old="line-1", new="line-2", reason="degraded", took=10.0, detail="refused"),
+        "line-1 stays: line-2 could not replace it in 10.0 s: refused",
+        "rotation_failed",
+        {"old": "line-1", "new": "line-2", "reason": "degraded", "took": 10.0, "detail": "refused"},
+    ),
+    (
+        Throttled(at=1.0, venue="binance", kind="connect", delay=12.5),
+        "the next connect waits 12.50 s for the limit of binance",
+        "throttled",
+        {"venue": "binance", "kind": "connect", "delay": 12.5},
+    ),
+    (
+        SourceEvent(at=1.0, source="a", event=Connected(at=1.0)),
+        "a: connected",
+        "connected",
+        {"source": "a"},
+    ),
+    (
+        SourceEvent(at=1.0, source="a", event=ServerError(at=1.0, code="busy", message="later")),
+        "a: the server says busy: later",
+        "server_error",
+        {"source": "a", "code": "busy", "message": "later"},
     ),
 ]
 

@@ -175,6 +175,19 @@ def test_forgotten_symbols_begin_anew() -> None:
     assert arbiter.receive_quote(quote(50), 0.0) == [quote(50)]
 
 
+def test_what_another_line_brought_need_not_come_again() -> None:
+    """The position moves on without a gap; never backwards, and never into another stream."""
+    arbiter = FeedArbiter()
+    arbiter.advance("A", "s1", 5)
+    assert ("s1", 5) == arbiter.position("A")
+    arbiter.advance("A", "s1", 9)
+    arbiter.advance("A", "s1", 7)
+    arbiter.advance("A", "s2", 70)
+    assert ("s1", 9) == arbiter.position("A")
+    assert arbiter.receive_quote(quote(9), 0.0) == []
+    assert arbiter.receive_quote(quote(11), 0.0) == [gap(10, 10, "unexplained"), quote(11)]
+
+
 class FeedMachine(RuleBasedStateMachine):
     """A server that numbers, loses, repeats, announces rightly and wrongly, and restarts.
 

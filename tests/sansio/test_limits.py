@@ -7,11 +7,11 @@ from fractions import Fraction
 from math import inf, nextafter
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from heartbeat_trio.sansio.limits import RollingLimit
+from heartbeat_trio.sansio.limits import Reservations, RollingLimit
 
 
 def test_lets_the_limit_pass_and_then_waits() -> None:
@@ -55,6 +55,56 @@ def test_memory_is_bounded_by_the_limit() -> None:
 
     assert 1000 == len(limit._times)
     assert full == pytest.approx(sys.getsizeof(limit._times), rel=0.2)
+
+
+def test_room_is_left_for_those_who_do_not_ask() -> None:
+    """And what is in the window now can be seen."""
+    limit = RollingLimit(5, 10.0)
+    for now in (0.0, 1.0, 2.0):
+        assert now == limit.next_allowed(now, room=2)
+        limit.record(now)
+    assert (3, 5) == (limit.used(2.0), limit.limit)
+    assert 10.0 == limit.next_allowed(3.0, room=2)
+    assert 3.0 == limit.next_allowed(3.0)
+    assert 12.0 == limit.next_allowed(3.0, room=4)
+    assert 2 == limit.used(10.0)
+
+
+def test_times_are_taken_in_turn_and_given_back() -> None:
+    """Who gives one back frees it, and nothing that was used before."""
+    limit = Reservations(1, 100.0)
+    assert [0.0, 100.0] == [limit.reserve(now, earliest=now) for now in (0.0, 5.0)]
+    assert (1, 1) == (limit.used(5.0), limit.waiting(5.0))
+    limit.give_back(100.0)
+    assert 100.0 == limit.reserve(6.0, earliest=6.0)
+    assert 230.0 == limit.reserve(7.0, earliest=230.0)
+    limit.give_back(230.0)
+    assert (1, 1, 1) == (limit.limit, limit.used(7.0), limit.waiting(7.0))
+    assert 0 == limit.used(200.0)
+    assert 300.0 == limit.reserve(300.0, earliest=300.0)
+    assert 1 == len(limit._times)
+
+
+@given(
+    limit=st.integers(1, 5),
+    deeds=st.lists(st.tuples(st.floats(0, 20), st.booleans()), max_size=60),
+)
+def test_reservations_never_exceed_the_limit(limit: int, deeds: list[tuple[float, bool]]) -> None:
+    """Whoever takes, and whoever gives back: the times that come true are never too many in any window."""
+    reservations, now = Reservations(limit, 10.0), 0.0
+    taken: list[float] = []
+    for pause, is_given_back in deeds:
+        now += pause
+        waiting = [at for at in taken if at > now]
+        if is_given_back and waiting:
+            reservations.give_back(waiting[-1])
+            taken.remove(waiting[-1])
+        else:
+            taken.append(reservations.reserve(now, earliest=now))
+            assert taken[-1] >= now
+    taken.sort()
+    for first, one_too_many in zip(taken, taken[limit:], strict=False):
+        assert one_too_many - first >= 10.0
 
 
 class LimitMachine(RuleBasedStateMachine):

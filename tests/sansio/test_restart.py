@@ -61,6 +61,18 @@ class Client:
         return connects
 
 
+def test_a_loss_that_turns_out_to_be_one_of_many_is_spread() -> None:
+    """The short first delay gives way to U(0, 10 s); a longer backoff that is under way stays."""
+    first = Client()
+    first.delay(lives=60)
+    delays = [first.restarts.spread(Random(seed), left=0.1) for seed in range(200)]
+    assert (0 <= min(delays) < 0.5, 9.5 < max(delays) <= 10) == (True, True)
+    later = Client()
+    later.delay(connects=False)
+    assert 99.0 == later.restarts.spread(Random(1), left=99.0)
+    assert 0.1 < later.restarts.spread(Random(1), left=0.1) <= 10
+
+
 def test_after_a_stable_connection_the_first_delay_is_short() -> None:
     """U(0, 0.25 s): one client that lost one connection need not wait."""
     first = [Client(seed=seed).delay(lives=60) for seed in range(200)]
