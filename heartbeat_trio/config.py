@@ -260,3 +260,52 @@ class ServerPolicy:
             _require(self, field, minimum=0, exclusive=True)
         _require(self, "retry_after", minimum=0, maximum=300)
         _require_one_of(self, "outbound", ("conflate", "drop_oldest", "close"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancerPolicy:
+    """Which endpoint gets the orders, and when that changes. See `sansio.selection`.
+
+    Without hysteresis a balancer is worse than none: two servers of 20 and 21 ms would change places thousands of times a
+    day. With these defaults they do so hardly ever, and a server that becomes twice as slow is left within two minutes.
+
+    Args:
+        window: Pings whose median is the score.
+        miss_penalty: Seconds that a window of nothing but misses adds to the score.
+        min_gain: Part by which another must be better for a switch ...
+        min_gain_seconds: ... and seconds by which it must be.
+        confirmations: Its pongs in a row that must find it so.
+        dwell: Seconds that must have passed since the last switch.
+        max_switches: Switches for quality in any hour.
+        probes: Pongs before an endpoint may win: the first ones, and those after a failure.
+        ejection: Seconds for which an endpoint that failed may not win, times the number of its failures of late ...
+        max_ejection: ... and at most so many.
+        forgive_after: Seconds in good health that take one failure off that number.
+        slow_start: Seconds in which the handicap of an endpoint that comes back falls from twice its score to none.
+        remember_orders: Seconds for which settled orders are remembered.
+    """
+
+    window: int = 24
+    miss_penalty: float = 0.1
+    min_gain: float = 0.3
+    min_gain_seconds: float = 0.002
+    confirmations: int = 6
+    dwell: float = 300.0
+    max_switches: int = 4
+    probes: int = 5
+    ejection: float = 30.0
+    max_ejection: float = 300.0
+    forgive_after: float = 600.0
+    slow_start: float = 60.0
+    remember_orders: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        for field in ("window", "confirmations", "max_switches", "probes"):
+            _require_whole(self, field, minimum=1)
+        for field in ("miss_penalty", "min_gain_seconds", "dwell", "ejection", "slow_start"):
+            _require(self, field, minimum=0)
+        _require(self, "min_gain", minimum=0, maximum=0.99)
+        _require(self, "max_ejection", minimum=self.ejection)
+        _require(self, "forgive_after", minimum=0, exclusive=True)
+        _require(self, "remember_orders", minimum=60)

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "heartbeat_trio"
 
 LAYERS = [
     "events",
+    "orders",
     "exceptions",
     "config",
     "endpoint",
@@ -29,6 +30,7 @@ LAYERS = [
     "gate",
     "recorder",
     "session",
+    "balancer",
     "server",
     "observe",
     "journal",
