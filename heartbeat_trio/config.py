@@ -267,14 +267,15 @@ class BalancerPolicy:
     """Which endpoint gets the orders, and when that changes. See `sansio.selection`.
 
     Without hysteresis a balancer is worse than none: two servers of 20 and 21 ms would change places thousands of times a
-    day. With these defaults they do so hardly ever, and a server that becomes twice as slow is left within two minutes.
+    day. With these defaults they do so once in a week, and a server that becomes twice as slow is left within two minutes
+    (19 times of 20).
 
     Args:
-        window: Pings whose median is the score.
+        window: Pings that the score is made of.
         miss_penalty: Seconds that a window of nothing but misses adds to the score.
         min_gain: Part by which another must be better for a switch ...
         min_gain_seconds: ... and seconds by which it must be.
-        confirmations: Its pongs in a row that must find it so.
+        confirmations: Pongs of the two in a row that must find it so.
         dwell: Seconds that must have passed since the last switch.
         max_switches: Switches for quality in any hour.
         probes: Pongs before an endpoint may win: the first ones, and those after a failure.
