@@ -8,12 +8,15 @@ A map of the package, from the bottom up; a module imports only what stands abov
 - `transports`: Trio streams that carry messages: TCP, TLS, WebSocket with two engines;
 - `connection`: one connection and its three tasks, `pulse`: its pinger; `supervisor`: connect, run, lose, back off;
 - `session`: what survives, with `feed`, its quotes, and `gate`, which says whether they may be traded on;
+- `balancer`: several sessions, and orders that go to the best of them, with `courier`, which carries those;
 - `server`: a quote server; `journal`: what went wrong, on disk; `testing`: a virtual network and scripted peers;
 - `observe` and `cli`: what people see, and alerts.
 """
 
+from .balancer import Balancer, open_balancer
 from .config import (
     BackoffPolicy,
+    BalancerPolicy,
     GatePolicy,
     HeartbeatPolicy,
     InboxPolicy,
@@ -67,6 +70,7 @@ from .exceptions import (
     HeartbeatTrioError,
     InternalError,
     LocalProtocolError,
+    OrderAmbiguous,
     PongTimeout,
     ProtocolError,
     RemoteProtocolError,
@@ -74,9 +78,31 @@ from .exceptions import (
 )
 from .gate import Gate
 from .journal import Journal, JournalPolicy, open_journal, read_journal
+from .orders import (
+    Ejected,
+    EndpointChanged,
+    EndpointSnapshot,
+    EndpointState,
+    Order,
+    OrderAck,
+    OrderChanged,
+    OrderContradicted,
+    OrderQuery,
+    OrderRecord,
+    OrderState,
+    Switched,
+)
 from .sansio.detector import DetectorSnapshot
 from .sansio.quality import Verdict
-from .server import QuoteServer, ReplaySource, SyntheticSource, serve_connection, serve_quotes
+from .server import (
+    MemoryOrderBook,
+    QuoteServer,
+    ReplaySource,
+    SqliteOrderBook,
+    SyntheticSource,
+    serve_connection,
+    serve_quotes,
+)
 from .session import Session, open_session
 from .supervisor import run_session
 from .transports.tls import client_context, server_context
@@ -88,6 +114,8 @@ __all__ = [
     "AlertFailed",
     "Attempt",
     "BackoffPolicy",
+    "Balancer",
+    "BalancerPolicy",
     "Cause",
     "ClockJumped",
     "Closed",
@@ -100,8 +128,12 @@ __all__ = [
     "ConnectionLost",
     "ConnectionState",
     "DetectorSnapshot",
+    "Ejected",
     "EndedForGood",
     "Endpoint",
+    "EndpointChanged",
+    "EndpointSnapshot",
+    "EndpointState",
     "Event",
     "EventsDropped",
     "Evidence",
@@ -120,6 +152,15 @@ __all__ = [
     "JournalPolicy",
     "LocalProtocolError",
     "Lost",
+    "MemoryOrderBook",
+    "Order",
+    "OrderAck",
+    "OrderAmbiguous",
+    "OrderChanged",
+    "OrderContradicted",
+    "OrderQuery",
+    "OrderRecord",
+    "OrderState",
     "Overrun",
     "PingRecord",
     "PongLate",
@@ -142,12 +183,15 @@ __all__ = [
     "Silence",
     "SilencePolicy",
     "SlowConsumer",
+    "SqliteOrderBook",
     "StateChanged",
     "Subscribed",
     "Suspected",
+    "Switched",
     "SyntheticSource",
     "Verdict",
     "client_context",
+    "open_balancer",
     "open_connection",
     "open_journal",
     "open_session",

@@ -34,7 +34,7 @@ from .events import (
 )
 from .exceptions import LocalProtocolError
 from .feed import Feed
-from .gate import Gate
+from .gate import Gate, Gates
 from .inbox import Inbox
 from .protocol.messages import SYMBOL, Message
 from .sansio.quality import ConnectionQuality, Verdict
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from ._background import Background
-    from .connection import Connection
+    from .connection import Connection, Posting
     from .events import PingRecord
     from .recorder import Recorder, SessionRecorder
     from .sansio.detector import DetectorSnapshot
@@ -68,7 +68,8 @@ class Session:
         self._inbox = inbox
         self._quality = quality
         self._feed = Feed(silence, self.receive_event)
-        self._gates: dict[GatePolicy, Gate] = {}
+        self._gates = Gates(quality, self._judge, self.receive_event)
+        self._on_message: list[Callable[[Message], None]] = []
         self._events = Broadcast()
         self._background: Background | None = None
         self._recorder: SessionRecorder | None = None
@@ -152,14 +153,32 @@ class Session:
         if not SYMBOL.fullmatch(symbol):
             raise LocalProtocolError(f"symbol {symbol!r} must be 1 to 64 of A-Z a-z 0-9 . _ - /")
         self._feed.want(symbol)
-        self._update_gates()
+        self._gates.update()
 
     async def unsubscribe(self, symbol: str) -> None:
         """Want no more of a symbol's quotes; what is on its way may still come."""
         await trio.lowlevel.checkpoint()
         self._feed.unwant(symbol)
-        for gate in self._gates.values():
-            gate.resolve(symbol)
+        self._gates.resolve(symbol)
+
+    def post(self, message: Message) -> Posting | None:
+        """Put a message of your own on the current connection, without waiting; None if there is no connection.
+
+        It goes out once or not at all, and never on another connection. Raises `LocalProtocolError` if it never could.
+        """
+        return None if self._connection is None else self._connection.post(message)
+
+    def listen(
+        self, *, on_event: Callable[[Event], None] | None = None, on_message: Callable[[Message], None] | None = None
+    ) -> None:
+        """Be called with each event, and with each message that is no quote, at the moment it comes.
+
+        What you give must neither wait nor raise: it runs in the connection's own tasks.
+        """
+        if on_event is not None:
+            self._events.listen(on_event)
+        if on_message is not None:
+            self._on_message.append(on_message)
 
     def quality(self) -> QualitySnapshot:
         """A frozen snapshot of the session's counts and the current connection's latencies (seconds)."""
@@ -187,17 +206,9 @@ class Session:
         Asked again with the same policy, it is the same gate. A new one is closed, and opens when the feed has been
         suitable for `GatePolicy.open_after` seconds.
         """
-        policy = policy or GatePolicy()
-        gate = self._gates.get(policy)
-        if gate is None:
-            gate = self._gates[policy] = Gate(
-                policy,
-                self._quality,
-                judge=lambda margin: self._judge(policy.max_data_age, margin),
-                on_event=self.receive_event,
-            )
-            if self._background is not None:
-                self._background.start_soon(gate.run, name=f"gate {self.endpoint}")
+        gate, is_new = self._gates.get(policy or GatePolicy())
+        if is_new and self._background is not None:
+            self._background.start_soon(gate.run, name=f"gate {self.endpoint}")
         return gate
 
     def detector(self) -> DetectorSnapshot:
@@ -258,7 +269,7 @@ class Session:
                 await self._leaving.wait()
         finally:
             self._connection = None
-            self._update_gates()
+            self._gates.update()
 
     def _judge(self, max_data_age: float, margin: float) -> Verdict:
         return self._quality.is_suitable_for_trading(
@@ -273,10 +284,6 @@ class Session:
         """A ping's record is complete."""
         if self._recorder is not None:
             self._recorder.record_ping(self.connections, record)
-
-    def _update_gates(self) -> None:
-        for gate in self._gates.values():
-            gate.update(trio.current_time())
 
     def receive_event(self, event: Event) -> None:
         """Follow the connection, and tell everybody."""
@@ -294,29 +301,23 @@ class Session:
                 self.status = SessionStatus.DISCONNECTED
             case PongReceived() | PongLate():
                 self._feed.receive_pong()
-            case _:
-                pass
         self.announce(event)
         if isinstance(event, Gap):
-            for gate in self._gates.values():
-                gate.gap(event.symbol, f"a gap in {event.symbol}", event.at)
+            self._gates.gap(event)
         elif isinstance(event, PongReceived | PongLate | PongMissed | PongVoided | StateChanged):
-            self._update_gates()
+            self._gates.update()
 
     def receive_messages(self, messages: list[Message]) -> None:
         """Sort one read's messages: quotes to the inbox, everything else into decisions."""
+        for call in self._on_message:
+            for message in messages:
+                if not isinstance(message, Quote):
+                    call(message)
         fresh = self._feed.receive(messages)
         if fresh:
             self._inbox.put(fresh)
         if self._gates:
-            self._tell_gates(fresh)
-
-    def _tell_gates(self, fresh: list[Message]) -> None:
-        now, symbols = trio.current_time(), {quote.symbol for quote in fresh if isinstance(quote, Quote)}
-        for gate in self._gates.values():
-            for symbol in symbols:  # the next quote after a gap resolves it
-                gate.resolve(symbol)
-            gate.receive_data(now)
+            self._gates.receive_data({quote.symbol for quote in fresh if isinstance(quote, Quote)})
 
 
 @asynccontextmanager

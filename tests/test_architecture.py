@@ -30,6 +30,7 @@ LAYERS = [
     "gate",
     "recorder",
     "session",
+    "courier",
     "balancer",
     "server",
     "observe",
