@@ -88,8 +88,8 @@ class Balancer:
         """Wait until some endpoint is connected. Use your own `trio.fail_after` around it if you like."""
         await trio.lowlevel.checkpoint()
         while not self._selector.ranked():
-            await self._courier.connected.wait()
             self._courier.check_open()
+            await self._courier.connected.wait()
 
     async def send_order(self, order: Order) -> OrderRecord:
         """Send an order, once, and wait for its answer. Your own `trio.fail_after` may stand around it.

@@ -1,4 +1,4 @@
-"""No order is lost, none is sent twice, and each that is ambiguous is told: one by one, and over two thousand random steps."""
+"""No order is lost, none is sent twice, each ambiguous one is told: one by one, and over two thousand random steps."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -150,7 +151,7 @@ def test_dwell_and_budget() -> None:
         better = "b" if best == "a" else "a"
         events = selector.receive_pong(best, 0.020, float(second)) + selector.receive_pong(better, 0.005, float(second))
         times += [event.at for event in events if isinstance(event, Switched)]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert [300, 300, 300] == [round(gap) for gap in gaps[:3]]
     assert all(later - earlier >= 3600 for earlier, later in zip(times, times[4:], strict=False))
     assert len(times) > 8

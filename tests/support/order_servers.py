@@ -74,10 +74,8 @@ async def balancing(
         servers = Servers(net, nursery)
         for name in names:
             await servers.start(name, (books or {}).get(name, book))
-        options = {"policy": QUICK, "connector": net.connect, "rng": Random(1)} | options
-        async with open_balancer([url(name) for name in names], **options) as balancer:
+        given: dict[str, Any] = {"policy": QUICK, "connector": net.connect, "rng": Random(1)} | options
+        async with open_balancer([url(name) for name in names], **given) as balancer:
             await trio.sleep(0.2)
             yield balancer, servers
         nursery.cancel_scope.cancel()
-
-
