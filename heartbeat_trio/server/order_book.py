@@ -163,7 +163,7 @@ class SqliteOrderBook:
         try:
             await trio.to_thread.run_sync(self._open, limiter=self._thread)
         except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"order book {self.path}: {error}") from error
+            raise ConfigError(f"order book {self.path}: {getattr(error, 'strerror', None) or error}") from error
 
     async def answer(self, requests: Sequence[Request]) -> list[OrderAck]:
         """See `OrderBook.answer`. Cancelled, it returns at once; the thread finishes what it began."""
@@ -194,11 +194,14 @@ class SqliteOrderBook:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
                     raise OSError("it is no regular file")
-                os.fchmod(descriptor, 0o600)  # SQLite gives its side files the same mode
             finally:
                 os.close(descriptor)
             file = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
             try:
+                self._check(file)
+                for side in ("", "-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        self.path.with_name(self.path.name + side).chmod(0o600)
                 self._set_up(file)
             except BaseException:
                 file.close()
@@ -206,11 +209,15 @@ class SqliteOrderBook:
             self._file, self._inode = file, (status.st_dev, status.st_ino)
 
     @staticmethod
-    def _set_up(file: sqlite3.Connection) -> None:
+    def _check(file: sqlite3.Connection) -> None:
+        """Raise for what is something else, before anything is changed."""
         [version] = file.execute("PRAGMA user_version").fetchone()
         [tables] = file.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
         if version != SCHEMA and (version or tables):
             raise OSError("it is no order book of this version")
+
+    @staticmethod
+    def _set_up(file: sqlite3.Connection) -> None:
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = FULL")  # an acknowledgement survives a power cut
         file.execute(
