@@ -63,11 +63,14 @@ def is_local_stall(evidence: Evidence) -> bool:
     return bool(evidence.unread) or (lag >= STALL and evidence.timeout - lag <= FAIR_CHANCE)
 
 
-def is_path_dead(evidence: Evidence) -> bool:
-    """Whether the peer's kernel does not acknowledge what was sent, though its window is open."""
+def is_path_dead(evidence: Evidence, *, quiet_for: float = 0.0) -> bool:
+    """Whether the peer's kernel does not acknowledge what was sent, though its window is open.
+
+    `quiet_for` is how long it must have been quiet at least: what left a moment ago is unacknowledged on any line.
+    """
     if not evidence.unacknowledged or evidence.window == 0:
         return False
-    nothing_came = (evidence.acknowledged_ago or 0.0) >= SINCE_THE_PING * evidence.age
+    nothing_came = (evidence.acknowledged_ago or 0.0) >= SINCE_THE_PING * max(evidence.age, quiet_for)
     return nothing_came or (evidence.backoff or 0) >= DEAD_BACKOFF
 
 

@@ -32,7 +32,7 @@ from ..events import (
     Suspected,
 )
 from .cause import STALL, classify, classify_peer, is_path_dead
-from .detector import AdaptiveDetector, Level
+from .detector import PATH_CHECK, AdaptiveDetector, Level
 from .limits import RollingLimit
 from .pings import REMEMBERED, Fate, Happening, PingLedger, SentPing
 
@@ -318,7 +318,8 @@ class Heartbeat:
             return []
         has_moved = False
         if detector.must_check_path(now):
-            has_moved = detector.check_path(now, is_dead=evidence is not None and is_path_dead(evidence))
+            is_dead = evidence is not None and is_path_dead(evidence, quiet_for=PATH_CHECK)
+            has_moved = detector.check_path(now, is_dead=is_dead)
         if not has_moved and detector.has_expired(now):
             if evidence is not None and (evidence.loop_lag or 0.0) >= STALL and not self._has_excused:
                 self._has_excused = True
