@@ -284,7 +284,7 @@ def test_shares_add_up() -> None:
 # -- goals -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_two_equal_servers_hardly_ever_change_places(seed: int) -> None:
     """20 and 21 ms, one day of pings each 5 s: at most one switch."""
     rng = Random(seed)
