@@ -181,7 +181,7 @@ class Balancer:
 
     # -- the tasks ---------------------------------------------------------------------------------------------------------
 
-    async def keep(self, endpoint: Endpoint, opened: AbstractAsyncContextManager[Session]) -> None:
+    async def keep(self, endpoint: Endpoint, opened: AbstractAsyncContextManager[Session]) -> None:  # noqa: ASYNC910 - a task
         """Keep a session to one endpoint. Its failure ends the balancer only if it was the last."""
         slot = self._slots[str(endpoint)]
         try:

@@ -1,4 +1,4 @@
-"""The command line: ``heartbeat-trio serve`` and ``heartbeat-trio watch``. Options in, exit code out; nothing else."""
+"""The command line: ``heartbeat-trio serve``, ``watch``, ``balance``, ``journal``. Options in, exit code out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ USAGE = 2
 
 app = cyclopts.App(
     name="heartbeat-trio",
-    help="Connections to quote servers that stay alive: run a server, watch one, or read what went wrong.",
+    help="Connections to quote servers that stay alive: run a server, watch some, balance orders, or read what failed.",
     help_format="rst",
     version_flags=["--version"],
     result_action="return_value",

@@ -267,8 +267,8 @@ class BalancerPolicy:
     """Which endpoint gets the orders, and when that changes. See `sansio.selection`.
 
     Without hysteresis a balancer is worse than none: two servers of 20 and 21 ms would change places thousands of times a
-    day. With these defaults they do so once in a week, and a server that becomes twice as slow is left within two minutes
-    (19 times of 20).
+    day. With these defaults they do so about once in five days, and a server that becomes twice as slow is left within two
+    minutes (49 times of 50).
 
     Args:
         window: Pings that the score is made of.

@@ -154,7 +154,7 @@ class Courier:
                 if record.state is OrderState.AMBIGUOUS:
                     raise _ambiguous(record, record.reason)
                 if record.state is not OrderState.PENDING:
-                    return record
+                    return record  # noqa: ASYNC910 - `send` has had its checkpoint
                 self.check_open()
                 await self._changed.setdefault(order_id, trio.Event()).wait()
         finally:

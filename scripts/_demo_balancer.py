@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -98,10 +99,11 @@ class Server:
             self.process.stdout.close()
 
 
-async def guard(task: object, done: trio.CancelScope) -> None:
+async def guard(task: Callable[[], Awaitable[None]], done: trio.CancelScope) -> None:
     """Run a task whose connection may break."""
+    await trio.lowlevel.checkpoint()
     try:
-        await task()  # type: ignore[operator]
+        await task()
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         done.cancel()
 

@@ -157,7 +157,7 @@ async def test_a_restarted_server_has_forgotten(autojump_clock: MockClock) -> No
 async def test_an_order_waits_for_a_line(autojump_clock: MockClock) -> None:
     """None stands: it waits, and leaves on the first that does. Cancelled meanwhile, it never leaves by itself."""
     book, net = shared(), VirtualNetwork(latency=0.010)
-    async with trio.open_nursery() as nursery, open_balancer([url("a")], connector=net.connect, policy=QUICK) as balancer:
+    async with open_balancer([url("a")], connector=net.connect, policy=QUICK) as balancer, trio.open_nursery() as nursery:
         assert (None, ()) == (balancer.best, balancer.orders())
         net.host("a")
         with trio.move_on_after(1) as scope:

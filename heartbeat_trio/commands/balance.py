@@ -110,6 +110,7 @@ class _Balance:
         self._offset = 0.0  # wall time is only a label, taken once
 
     async def run(self) -> None:
+        await trio.lowlevel.checkpoint()
         options = self.options
         self._offset = time.time() - trio.current_time()
         try:
@@ -238,6 +239,7 @@ class _Balance:
 
     async def _compare(self, balancer: Balancer) -> tuple[int | None, int | None]:
         """Count in the servers' book what was executed twice, and what it says otherwise than we do."""
+        await trio.lowlevel.checkpoint()
         if self.options.order_book is None:
             return None, None
         book = SqliteOrderBook(self.options.order_book)

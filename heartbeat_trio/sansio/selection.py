@@ -1,8 +1,8 @@
 """Which endpoint is best: the score, and the hysteresis that keeps two good ones from changing places all day.
 
 The score is the mean of the last round trips without the highest and lowest sixth, plus a penalty for misses. (Against
-spikes it is as robust as the median, and steadier. Between two equal servers, 40 simulated days: 0.1 switches a day instead
-of 0.9; and a server that becomes twice as slow is left after 81 s instead of 98 s.) A switch for *quality* must be worth it,
+spikes it is as robust as the median, and steadier: between two equal servers 0.2 switches a day in simulation, not 0.9; and
+a server that becomes twice as slow is left after 80 s, not 98 s.) A switch for *quality* must be worth it,
 be confirmed, and be rare; a switch away from an endpoint that *fails* is immediate. Who failed is ejected: for longer each
 time, never the last one, and with a handicap on its return. `TRANSITIONS` says how far each endpoint can be relied on;
 among those equally reliable the lowest score wins.

@@ -97,4 +97,5 @@ class OrderDesk:
         except Exception:
             # A bug in a book must not take the server down; what became of these orders is not known.
             logger.exception("the order book failed; please report this")
+        await trio.lowlevel.checkpoint()
         return [OrderAck(request.id, "unknown", "the order book failed") for request in requests]

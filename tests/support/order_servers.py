@@ -56,7 +56,7 @@ class Servers:
         self.net.host(name).reset_all()
         self._scopes[name].cancel()
 
-    async def _run(
+    async def _run(  # noqa: ASYNC128 - `serve_quotes` calls started
         self, name: str, book: OrderBook | None, task_status: trio.TaskStatus[QuoteServer] = trio.TASK_STATUS_IGNORED
     ) -> None:
         with trio.CancelScope() as self._scopes[name]:
