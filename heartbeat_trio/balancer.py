@@ -74,8 +74,7 @@ class Balancer:
 
     def order(self, order_id: str) -> OrderRecord | None:
         """What is known of one order; None if it never was, or was forgotten."""
-        self._courier.note_left()
-        return self._courier.ledger.record(order_id)
+        return self._courier.record(order_id)
 
     def events(self) -> Events:
         """Open a channel of `Switched`, `Ejected`, `EndpointChanged`, `OrderChanged` and `OrderContradicted` events.

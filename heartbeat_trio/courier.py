@@ -94,8 +94,7 @@ class Courier:
         await trio.lowlevel.checkpoint()
         ignorant: set[str] = set()
         while True:
-            self.note_left()
-            record = self.ledger.record(order_id)
+            record = self.record(order_id)
             if record is None:
                 raise LocalProtocolError(f"there is no order {order_id!r}, or it was forgotten")
             if record.settled_at is not None or record.sent_at is None:
@@ -123,7 +122,7 @@ class Courier:
                 posting, line = posted
                 self.ledger.queue(order_id, line, trio.current_time())
                 self._postings[order_id] = posting
-                self.note_left()
+                self._note(order_id)
                 return
 
     def dispatch_waiting(self) -> None:
@@ -133,7 +132,12 @@ class Courier:
 
     def note_left(self) -> None:
         """Orders that had to wait for the socket may have left since."""
-        for order_id in [order_id for order_id, posting in self._postings.items() if posting.has_begun]:
+        for order_id in list(self._postings):
+            self._note(order_id)
+
+    def _note(self, order_id: str) -> None:
+        posting = self._postings.get(order_id)
+        if posting is not None and posting.has_begun:
             del self._postings[order_id]
             self.ledger.leave(order_id, trio.current_time())
 
@@ -215,6 +219,11 @@ class Courier:
                 if event.id in self._changed:
                     self._changed.pop(event.id).set()
         self._announce(events)
+
+    def record(self, order_id: str) -> OrderRecord | None:
+        """What is known of an order."""
+        self._note(order_id)
+        return self.ledger.record(order_id)
 
     def check_open(self) -> None:
         """Raise `ConnectionClosed` once the balancer is closed."""

@@ -22,6 +22,7 @@ from heartbeat_trio import (
     Order,
     OrderAmbiguous,
     OrderChanged,
+    OrderContradicted,
     OrderRecord,
     OrderState,
     RestartPolicy,
@@ -234,6 +235,31 @@ async def test_what_has_not_left_on_a_failing_line_leaves_on_another(autojump_cl
         assert {ACKNOWLEDGED} == {balancer.order(record.order.id).state for record in unsent}  # type: ignore[union-attr]
         assert set(book.copies.values()) == {1}
         assert len(unsent) <= len(book.copies)
+
+
+async def test_cancelled_behind_a_full_socket(autojump_clock: MockClock) -> None:
+    """What has left meanwhile is not taken back; what has not never leaves; and all that is asked for again goes once."""
+    book, orders = shared(), [order(number) for number in range(6000)]
+    async with balancing("a", book=book) as (balancer, servers):
+        servers.net.host("a").freeze()
+        async with trio.open_nursery() as nursery:
+            for each in orders:
+                nursery.start_soon(balancer.send_order, each)
+            await wait_all_tasks_blocked()
+            before = {record.order.id for record in balancer.orders() if record.sent_at is None}
+            servers.net.host("a").thaw()
+            await trio.sleep(1)  # the server reads 1000 a second
+            nursery.cancel_scope.cancel()
+        unsent = {record.order.id for record in balancer.orders() if record.sent_at is None}
+        assert 100 < len(unsent) < len(before)
+        await trio.sleep(9)
+        assert unsent.isdisjoint(book.copies)
+        assert {ACKNOWLEDGED} == {record.state for record in balancer.orders() if record.order.id not in unsent}
+        async with trio.open_nursery() as nursery:
+            for each in orders:
+                nursery.start_soon(balancer.send_order, each)
+        assert (6000, {1}) == (len(book.copies), set(book.copies.values()))
+        assert not [event for event in await events_of(balancer) if isinstance(event, OrderContradicted)]
 
 
 async def settle(balancer: Balancer, an_order: Order) -> None:

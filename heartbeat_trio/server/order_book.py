@@ -88,7 +88,7 @@ class MemoryOrderBook:
         remember: Seconds.
     """
 
-    def __init__(self, *, is_shared: bool = False, limit: int = LIMIT, remember: float = REMEMBER) -> None:
+    def __init__(self, *, is_shared: bool = False, limit: int = LIMIT // 5, remember: float = REMEMBER) -> None:
         self._is_shared = is_shared
         self._limit = limit
         self._remember = remember
