@@ -12,6 +12,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections import OrderedDict, deque
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
@@ -37,6 +38,7 @@ LIMIT = 1_000_000
 BUSY_TIMEOUT = 1.0
 """Seconds that another process may keep the file locked."""
 
+TRIES = 20
 SCHEMA = 1
 FENCED = "it had not arrived when it was asked about"
 UNKNOWN = "this server does not know it"
@@ -198,34 +200,46 @@ class SqliteOrderBook:
                 os.close(descriptor)
             file = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
             try:
-                self._check(file)
+                self._set_up(file)
                 for side in ("", "-wal", "-shm"):
                     with contextlib.suppress(FileNotFoundError):
                         self.path.with_name(self.path.name + side).chmod(0o600)
-                self._set_up(file)
+                self._use_wal(file)
             except BaseException:
                 file.close()
                 raise
             self._file, self._inode = file, (status.st_dev, status.st_ino)
 
     @staticmethod
-    def _check(file: sqlite3.Connection) -> None:
-        """Raise for what is something else, before anything is changed."""
+    def _set_up(file: sqlite3.Connection) -> None:
+        """Make the table, unless this is something else; all at once, as another server may be about to do the same."""
+        file.execute("BEGIN IMMEDIATE")
         [version] = file.execute("PRAGMA user_version").fetchone()
         [tables] = file.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
         if version != SCHEMA and (version or tables):
             raise OSError("it is no order book of this version")
-
-    @staticmethod
-    def _set_up(file: sqlite3.Connection) -> None:
-        file.execute("PRAGMA journal_mode = WAL")
-        file.execute("PRAGMA synchronous = FULL")  # an acknowledgement survives a power cut
         file.execute(
             "CREATE TABLE IF NOT EXISTS orders (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
             "state TEXT NOT NULL, reason TEXT NOT NULL, symbol TEXT, side TEXT, quantity REAL, price REAL, "
             "copies INTEGER NOT NULL)"
         )
         file.execute(f"PRAGMA user_version = {SCHEMA}")
+        file.execute("COMMIT")
+
+    @staticmethod
+    def _use_wal(file: sqlite3.Connection) -> None:
+        """Switch to WAL, which takes a moment without readers; the busy timeout does not wait for that."""
+        for attempt in range(TRIES):
+            try:
+                [mode] = file.execute("PRAGMA journal_mode = WAL").fetchone()
+                break
+            except sqlite3.OperationalError:
+                if attempt == TRIES - 1:
+                    raise
+                time.sleep(BUSY_TIMEOUT / TRIES)
+        if mode != "wal":
+            raise OSError(f"its journal stays {mode}: a book needs a local disk")
+        file.execute("PRAGMA synchronous = FULL")  # an acknowledgement survives a power cut
 
     def _work(self, requests: Sequence[Request], now: float) -> list[OrderAck]:
         try:

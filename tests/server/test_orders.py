@@ -260,6 +260,19 @@ async def test_a_file_outlives_its_servers(tmp_path: Path) -> None:
     assert ["acknowledged", "acknowledged", "rejected", "acknowledged"] == [ack.state for ack in acks]
 
 
+async def test_several_servers_start_at_once(tmp_path: Path) -> None:
+    """One makes the file, and all of them open it."""
+    for number in range(10):
+        books = [SqliteOrderBook(tmp_path / str(number)) for _ in range(4)]
+        async with trio.open_nursery() as nursery:
+            for book in books:
+                nursery.start_soon(book.prepare)
+        for book in books:
+            assert ["acknowledged"] == [ack.state for ack in await book.answer([order()])]
+        for book in books:
+            book.close()
+
+
 async def test_racing_for_the_fence(tmp_path: Path) -> None:
     """Orders and questions about them at two servers at once: both always say the same."""
     with SqliteOrderBook(tmp_path / "book") as one, SqliteOrderBook(tmp_path / "book") as two:
