@@ -9,22 +9,13 @@ A map of the package, from the bottom up; a module imports only what stands abov
 - `connection`: one connection and its three tasks, `pulse`: its pinger; `supervisor`: connect, run, lose, back off;
 - `session`: what survives, with `feed`, its quotes, and `gate`, which says whether they may be traded on;
 - `redundant`: one feed over several lines, which are rotated; `fleet`: many sessions, which share their venues' limits;
+- `balancer`: several sessions, and orders that go to the best of them, with `courier`, which carries those;
 - `server`: a quote server; `journal`: what went wrong, on disk; `testing`: a virtual network and scripted peers;
 - `observe` and `cli`: what people see, and alerts.
 """
 
-from .config import (
-    BackoffPolicy,
-    GatePolicy,
-    HeartbeatPolicy,
-    InboxPolicy,
-    RedundantPolicy,
-    RestartPolicy,
-    RotationPolicy,
-    ServerPolicy,
-    SilencePolicy,
-    VenueLimits,
-)
+from .balancer import Balancer, open_balancer
+from .config import BackoffPolicy, GatePolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy, ServerPolicy, SilencePolicy
 from .connection import Connection, open_connection
 from .endpoint import Endpoint
 from .events import (
@@ -78,6 +69,7 @@ from .exceptions import (
     HeartbeatTrioError,
     InternalError,
     LocalProtocolError,
+    OrderAmbiguous,
     PongTimeout,
     ProtocolError,
     RemoteProtocolError,
@@ -87,12 +79,35 @@ from .fleet import Fleet, open_fleet
 from .fleet_snapshot import FleetSnapshot, MemberSnapshot
 from .gate import Gate
 from .journal import Journal, JournalPolicy, open_journal, read_journal
+from .orders import (
+    Ejected,
+    EndpointChanged,
+    EndpointSnapshot,
+    EndpointState,
+    Order,
+    OrderAck,
+    OrderChanged,
+    OrderContradicted,
+    OrderQuery,
+    OrderRecord,
+    OrderState,
+    Switched,
+)
+from .policies import BalancerPolicy, RedundantPolicy, RotationPolicy, VenueLimits
 from .redundant import RedundantFeed, open_redundant_feed
 from .redundant_line import LineSnapshot
 from .sansio.detector import DetectorSnapshot
 from .sansio.line_figures import LineFigures
 from .sansio.quality import Verdict
-from .server import QuoteServer, ReplaySource, SyntheticSource, serve_connection, serve_quotes
+from .server import (
+    MemoryOrderBook,
+    QuoteServer,
+    ReplaySource,
+    SqliteOrderBook,
+    SyntheticSource,
+    serve_connection,
+    serve_quotes,
+)
 from .session import Session, open_session
 from .supervisor import run_session
 from .transports.tls import client_context, server_context
@@ -105,6 +120,8 @@ __all__ = [
     "AlertFailed",
     "Attempt",
     "BackoffPolicy",
+    "Balancer",
+    "BalancerPolicy",
     "Cause",
     "ClockJumped",
     "Closed",
@@ -117,8 +134,12 @@ __all__ = [
     "ConnectionLost",
     "ConnectionState",
     "DetectorSnapshot",
+    "Ejected",
     "EndedForGood",
     "Endpoint",
+    "EndpointChanged",
+    "EndpointSnapshot",
+    "EndpointState",
     "Event",
     "EventsDropped",
     "Evidence",
@@ -144,6 +165,15 @@ __all__ = [
     "LocalProtocolError",
     "Lost",
     "MemberSnapshot",
+    "MemoryOrderBook",
+    "Order",
+    "OrderAck",
+    "OrderAmbiguous",
+    "OrderChanged",
+    "OrderContradicted",
+    "OrderQuery",
+    "OrderRecord",
+    "OrderState",
     "Overrun",
     "PingRecord",
     "PongLate",
@@ -173,15 +203,18 @@ __all__ = [
     "SilencePolicy",
     "SlowConsumer",
     "SourceEvent",
+    "SqliteOrderBook",
     "StateChanged",
     "Subscribed",
     "Suspected",
+    "Switched",
     "SyntheticSource",
     "Throttled",
     "VenueLimits",
     "VenueSnapshot",
     "Verdict",
     "client_context",
+    "open_balancer",
     "open_connection",
     "open_fleet",
     "open_journal",

@@ -11,7 +11,7 @@ import trio
 from .events import Event, EventsDropped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HISTORY = 100
 """Events that a new reader gets first."""
@@ -78,6 +78,7 @@ class Broadcast:
     def __init__(self) -> None:
         self._history: deque[Event] = deque(maxlen=HISTORY)
         self._channels: set[EventChannel] = set()
+        self._listeners: list[Callable[[Event], None]] = []
         self._is_closed = False
 
     def put(self, event: Event) -> None:
@@ -85,6 +86,12 @@ class Broadcast:
         self._history.append(event)
         for channel in self._channels:
             channel.put(event)
+        for call in self._listeners:
+            call(event)
+
+    def listen(self, call: Callable[[Event], None]) -> None:
+        """Have every event handed over at the moment it happens, to what neither waits nor raises."""
+        self._listeners.append(call)
 
     @contextmanager
     def subscribe(self) -> Iterator[EventChannel]:

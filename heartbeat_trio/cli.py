@@ -1,4 +1,4 @@
-"""The command line: ``heartbeat-trio serve``, ``watch`` and ``journal``. Options in, exit code out; nothing else."""
+"""The command line: ``heartbeat-trio serve``, ``watch``, ``balance``, ``journal``. Options in, exit code out."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ try:
 except ImportError:  # pragma: no cover - the extra is installed where the tests run
     sys.exit("heartbeat-trio's commands need cyclopts and rich: pip install 'heartbeat-trio[cli]'")
 
+from .commands.balance_cli import balance
+
 EXIT_CODES = """
 Exit codes: 0 success; 1 no pong was received; 2 usage; 3 gave up on every endpoint.
 A first Ctrl-C ends in good order, a second one at once.
@@ -35,7 +37,7 @@ USAGE = 2
 
 app = cyclopts.App(
     name="heartbeat-trio",
-    help="Connections to quote servers that stay alive: run a server, watch one, or read what went wrong.",
+    help="Connections to quote servers that stay alive: run a server, watch some, balance orders, or read what failed.",
     help_format="rst",
     version_flags=["--version"],
     result_action="return_value",
@@ -79,6 +81,7 @@ def serve(
     idle_timeout: Annotated[float, Parameter(group=CLIENTS)] = 30.0,
     max_clients: Annotated[int, Parameter(group=CLIENTS)] = 1024,
     outbound: Annotated[Overflow, Parameter(group=CLIENTS)] = "conflate",
+    order_book: Annotated[Path | None, Parameter(group=CLIENTS)] = None,
     allow_origin: Annotated[str, Parameter(group=SECURITY)] = "",
     token_file: Annotated[Path | None, Parameter(group=SECURITY)] = None,
     tls_cert: Annotated[Path | None, Parameter(group=SECURITY)] = None,
@@ -122,6 +125,9 @@ def serve(
         Clients at once.
     outbound
         What happens to quotes for a client whose socket is full.
+    order_book
+        Take orders, and remember them in this file (SQLite); servers on one machine share it, so that each can answer for
+        the others.
     allow_origin
         Origins of web pages that may connect, comma separated; by default none may.
     token_file
@@ -138,7 +144,7 @@ def serve(
     from .commands.common import read_token
     from .commands.serve import ServeOptions
     from .commands.serve import serve as run
-    from .server import ReplaySource, Source, SyntheticSource
+    from .server import ReplaySource, Source, SqliteOrderBook, SyntheticSource
     from .transports.tls import server_context
 
     if (tls_cert is None) != (tls_key is None):
@@ -161,6 +167,7 @@ def serve(
             token=read_token(token_file),
             ssl_context=context,
             allow_origins=_split(allow_origin),
+            order_book=None if order_book is None else SqliteOrderBook(order_book),
             duration=duration,
             output=output,
         )
@@ -325,6 +332,9 @@ def journal(
     from .commands.journal import show_journal
 
     return show_journal(folder, since=since, cause=cause, endpoint=endpoint, output=output)
+
+
+app.command(balance)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

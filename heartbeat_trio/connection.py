@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import trio_websocket
 
     from .events import PingRecord
-    from .transports.abc import Connector, Transport
+    from .transports.abc import Connector, Outgoing, Transport
     from .venue import Venue
 
 OVERRUN_INTERVAL = 1.0
@@ -46,6 +46,23 @@ BACKSTOP = 5.0
 """Seconds that the kernel waits longer than we do, before it gives up what is not acknowledged."""
 
 _E = TypeVar("_E", bound=HeartbeatTrioError)
+
+
+class Posting:
+    """A message on its way out, as `Connection.post` gives it."""
+
+    def __init__(self, transport: Transport, outgoing: Outgoing) -> None:
+        self._transport = transport
+        self._outgoing = outgoing
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any byte of it may have left."""
+        return self._outgoing.has_begun
+
+    def withdraw(self) -> bool:
+        """Take it back; False if it is too late, else no byte of it has left nor will."""
+        return self._transport.withdraw(self._outgoing)
 
 
 class Connection:
@@ -142,8 +159,17 @@ class Connection:
 
     def put(self, message: Message) -> None:
         """Send a message without waiting, behind what is queued."""
-        self._transport.put(self._transport.encode(message))
+        self.post(message)
+
+    def post(self, message: Message) -> Posting:
+        """Like `put`, and tells what became of it: a message that has not begun to leave can be taken back.
+
+        Raises:
+            LocalProtocolError: The wire format cannot carry it.
+        """
+        outgoing = self._transport.put(self._transport.encode(message))
         self._pulse.note_sent()
+        return Posting(self._transport, outgoing)
 
     def request_probe(self) -> bool:
         """Send a ping now, ahead of the schedule, within `HeartbeatPolicy.max_probes`; whether one leaves now."""

@@ -11,6 +11,7 @@ HeartbeatTrioError
 │   └── PongTimeout(TimeoutError)    ... because the peer stopped answering
 ├── SlowConsumer                     the consumer fell behind, not the connection
 ├── GateClosed                       the trading gate closed while you relied on it
+├── OrderAmbiguous                   nobody can say whether an order arrived; ``record`` tells all that is known
 ├── GaveUp                           every allowed attempt failed; ``history`` lists them
 └── InternalError                    a bug of ours; ``__cause__`` holds what happened
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .events import Attempt, Cause, Evidence
+    from .orders import OrderRecord
 
 LossCause = Literal[
     "pong_timeout",
@@ -183,6 +185,19 @@ class GateClosed(HeartbeatTrioError):
         super().__init__(message)
         self.reasons = tuple(reasons)
         self.codes = tuple(codes)
+
+
+class OrderAmbiguous(HeartbeatTrioError):
+    """An order may have arrived, and nobody could say so yet. It is never sent again: `Balancer.resolve` asks about it.
+
+    Args:
+        message: Which order, where it was sent, and why nothing is known.
+        record: All that is known of it.
+    """
+
+    def __init__(self, message: str, *, record: OrderRecord) -> None:
+        super().__init__(message)
+        self.record = record
 
 
 class GaveUp(HeartbeatTrioError):

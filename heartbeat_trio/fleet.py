@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from ._background import Background
-    from .config import BackoffPolicy, HeartbeatPolicy, SilencePolicy, VenueLimits
+    from .config import BackoffPolicy, HeartbeatPolicy, SilencePolicy
+    from .policies import VenueLimits
     from .protocol.messages import Message
     from .recorder import Recorder
     from .session import Session

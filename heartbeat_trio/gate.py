@@ -12,10 +12,10 @@ from .exceptions import GateClosed
 from .sansio.gate import GateKeeper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable
 
     from .config import GatePolicy
-    from .events import Event
+    from .events import Event, Gap
     from .sansio.quality import ConnectionQuality, Verdict
 
 
@@ -139,13 +139,65 @@ class Gate:
         return GateClosed(f"the trading gate is closed: {'; '.join(self.reasons)}", reasons=self.reasons, codes=self.codes)
 
 
-def tell_gates(gates: Iterable[Gate], symbols: Iterable[str]) -> None:
-    """Data came, with quotes of these symbols: the next quote after a gap resolves it."""
-    now = trio.current_time()
-    for gate in gates:
-        for symbol in symbols:
+class Gates:
+    """All gates of one session, one per policy.
+
+    Args:
+        quality: What they judge by.
+        judge: The verdict, for a limit on the data's age and a margin.
+        on_event: Called with `GateChanged`.
+    """
+
+    def __init__(
+        self, quality: ConnectionQuality, judge: Callable[[float, float], Verdict], on_event: Callable[[Event], None]
+    ) -> None:
+        self._quality = quality
+        self._judge = judge
+        self._on_event = on_event
+        self._gates: dict[GatePolicy, Gate] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._gates)
+
+    @property
+    def policies(self) -> list[GatePolicy]:
+        """Of each gate, oldest first."""
+        return list(self._gates)
+
+    def get(self, policy: GatePolicy) -> tuple[Gate, bool]:
+        """The gate of a policy, and whether it is new: then its task must be started."""
+        gate, is_new = self._gates.get(policy), policy not in self._gates
+        if gate is None:
+            gate = self._gates[policy] = Gate(
+                policy,
+                self._quality,
+                judge=lambda margin: self._judge(policy.max_data_age, margin),
+                on_event=self._on_event,
+            )
+        return gate, is_new
+
+    def update(self) -> None:
+        """Something happened: look again."""
+        for gate in self._gates.values():
+            gate.update(trio.current_time())
+
+    def gap(self, gap: Gap) -> None:
+        """Quotes of a symbol are missing."""
+        for gate in self._gates.values():
+            gate.gap(gap.symbol, f"a gap in {gap.symbol}", gap.at)
+
+    def resolve(self, symbol: str) -> None:
+        """Nothing of a symbol is missing any more."""
+        for gate in self._gates.values():
             gate.resolve(symbol)
-        gate.receive_data(now)
+
+    def receive_data(self, symbols: set[str]) -> None:
+        """Quotes of these symbols came; the next quote after a gap resolves it."""
+        now = trio.current_time()
+        for gate in self._gates.values():
+            for symbol in symbols:
+                gate.resolve(symbol)
+            gate.receive_data(now)
 
 
 def _when_old(since: float, age: float) -> float:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .config import RotationPolicy
 from .endpoint import Endpoint
 from .events import Connected, Connecting, Event, Gap, LineAdded, LineEnded, Lost, Quote, SourceEvent
 from .exceptions import ConfigError, GaveUp, HeartbeatTrioError, SlowConsumer
+from .policies import RotationPolicy
 from .redundant_line import FeedLine, LineOptions
 from .rotating import Slot
 

@@ -10,7 +10,7 @@ import trio
 
 from ._background import open_background
 from ._broadcast import Broadcast, Events
-from .config import HeartbeatPolicy, InboxPolicy, RedundantPolicy, RestartPolicy, RotationPolicy
+from .config import HeartbeatPolicy, InboxPolicy, RestartPolicy
 from .connection import OVERRUN_INTERVAL
 from .endpoint import Endpoint
 from .events import (
@@ -23,6 +23,7 @@ from .events import (
 from .exceptions import ConfigError, LocalProtocolError
 from .inbox import Inbox
 from .merging import NEVER, Merger
+from .policies import RedundantPolicy, RotationPolicy
 from .protocol.messages import SYMBOL
 from .redundant_line import LineOptions, LineSnapshot
 from .sansio.lines import LineArbiter
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from ._background import Background
-    from .config import BackoffPolicy, SilencePolicy, VenueLimits
+    from .config import BackoffPolicy, SilencePolicy
     from .events import QualitySnapshot
+    from .policies import VenueLimits
     from .protocol.messages import Message
     from .recorder import Recorder, SessionRecorder
     from .session import Session

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from random import Random
 
-    from .config import RotationPolicy
+    from .policies import RotationPolicy
     from .redundant_line import FeedLine
     from .sansio.rotation import Command
 

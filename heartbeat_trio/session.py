@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -17,7 +17,6 @@ from .events import (
     Closed,
     Connected,
     Connecting,
-    ConnectionState,
     EndedForGood,
     Event,
     Gap,
@@ -26,7 +25,6 @@ from .events import (
     PongMissed,
     PongReceived,
     PongVoided,
-    QualitySnapshot,
     Quote,
     RetryScheduled,
     SessionStatus,
@@ -34,11 +32,12 @@ from .events import (
 )
 from .exceptions import LocalProtocolError
 from .feed import Feed
-from .gate import Gate, tell_gates
+from .gate import Gate, Gates
 from .inbox import Inbox
 from .protocol.messages import SYMBOL, Message
 from .recorder import describe
-from .sansio.quality import ConnectionQuality, Verdict
+from .sansio.quality import ConnectionQuality
+from .session_view import SessionView
 from .supervisor import Options, Supervisor
 
 if TYPE_CHECKING:
@@ -46,16 +45,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from ._background import Background
-    from .connection import Connection
+    from .connection import Connection, Posting
     from .events import PingRecord
     from .recorder import Recorder, SessionRecorder
-    from .sansio.detector import DetectorSnapshot
-    from .sansio.windows import WindowSnapshot
     from .transports.abc import Connector
     from .venue import Venue
 
 
-class Session:
+class Session(SessionView):
     """One feed that survives reconnection, as `open_session` gives it.
 
     Iterating over it gives quotes, each once and in order; what could not be had is told by `Gap` events.
@@ -64,56 +61,17 @@ class Session:
     def __init__(
         self, endpoint: Endpoint, options: Options, inbox: Inbox, quality: ConnectionQuality, silence: SilencePolicy
     ) -> None:
-        self.endpoint = endpoint
-        self.status = SessionStatus.CONNECTING
-        """Where the session is between its connections."""
-        self._inbox = inbox
-        self._quality = quality
+        super().__init__(endpoint, inbox, quality)
         self._feed = Feed(silence, self.receive_event, pong_timeout=options.heartbeat.pong_timeout, venue=options.venue)
-        self._gates: dict[GatePolicy, Gate] = {}
+        self._gates = Gates(quality, self._judge, self.receive_event)
+        self._on_message: list[Callable[[Message], None]] = []
         self._events = Broadcast()
         self._background: Background | None = None
         self._recorder: SessionRecorder | None = None
-        self._connection: Connection | None = None
         self._is_connected = trio.Event()
         self._has_ended = trio.Event()
         self._leaving = trio.Event()
         self._supervisor = Supervisor(endpoint, options)
-        self.connections = 0
-        """Connections that stood so far; the number of the one that stands, or stood last."""
-
-    def __repr__(self) -> str:
-        return f"<Session {self.endpoint} {self.status.value}>"
-
-    @property
-    def state(self) -> ConnectionState:
-        """What the current connection's heartbeat says; DISCONNECTED between connections."""
-        return ConnectionState.DISCONNECTED if self._connection is None else self._connection.state
-
-    @property
-    def missed_pongs(self) -> int:
-        """Pongs missed since the last one came, on the current connection."""
-        return 0 if self._connection is None else self._connection.missed_pongs
-
-    @property
-    def is_suspect(self) -> bool:
-        """Whether the adaptive detector doubts the peer, while the state may be CONNECTED still."""
-        return self._connection is not None and self._connection.is_suspect
-
-    @property
-    def rtt(self) -> float | None:
-        """The current connection's last round-trip time in seconds, None before its first."""
-        return None if self._connection is None else self._connection.rtt
-
-    @property
-    def attempt(self) -> int:
-        """The attempt that runs or ran last."""
-        return self._supervisor.attempt
-
-    @property
-    def dropped(self) -> int:
-        """Quotes dropped so far because you were slow."""
-        return self._inbox.dropped
 
     def __aiter__(self) -> Session:
         return self
@@ -154,38 +112,36 @@ class Session:
         if not SYMBOL.fullmatch(symbol):
             raise LocalProtocolError(f"symbol {symbol!r} must be 1 to 64 of A-Z a-z 0-9 . _ - /")
         self._feed.want(symbol)
-        self._update_gates()
+        self._gates.update()
 
     async def unsubscribe(self, symbol: str) -> None:
         """Want no more of a symbol's quotes; what is on its way may still come."""
         await trio.lowlevel.checkpoint()
         self._feed.unwant(symbol)
-        for gate in self._gates.values():
-            gate.resolve(symbol)
+        self._gates.resolve(symbol)
+
+    def post(self, message: Message) -> Posting | None:
+        """Put a message of your own on the current connection, without waiting; None if there is no connection.
+
+        It goes out once or not at all, and never on another connection. Raises `LocalProtocolError` if it never could.
+        """
+        return None if self._connection is None else self._connection.post(message)
+
+    def listen(
+        self, *, on_event: Callable[[Event], None] | None = None, on_message: Callable[[Message], None] | None = None
+    ) -> None:
+        """Be called with each event, and with each message that is no quote, at the moment it comes.
+
+        What you give must neither wait nor raise: it runs in the connection's own tasks.
+        """
+        if on_event is not None:
+            self._events.listen(on_event)
+        if on_message is not None:
+            self._on_message.append(on_message)
 
     def advance(self, positions: Mapping[str, tuple[str, int]]) -> None:
         """Take what is wanted up to these numbers (``{symbol: (stream, seq)}``) for given, and resume after them."""
         self._feed.advance(positions)
-
-    def quality(self) -> QualitySnapshot:
-        """A frozen snapshot of the session's counts and the current connection's latencies (seconds)."""
-        return self._quality.snapshot(trio.current_time())
-
-    def window(self, minutes: Literal[1, 5, 60]) -> WindowSnapshot:
-        """Counts and latencies (seconds) of the last 1, 5 or 60 minutes."""
-        return self._quality.window(minutes, trio.current_time())
-
-    def report(self) -> str:
-        """The statistics for people, seven lines."""
-        return self._quality.report()
-
-    def is_suitable_for_trading(self, *, max_data_age: float = 10.0) -> Verdict:
-        """Whether the feed may be traded on now: falsy if not, with `.reasons`.
-
-        Args:
-            max_data_age: Seconds that the newest quote may be old, where something is subscribed.
-        """
-        return self._judge(max_data_age, 0.0)
 
     def gate(self, policy: GatePolicy | None = None) -> Gate:
         """The trading gate: `is_suitable_for_trading` with dwell, which can be waited for and relied on.
@@ -193,19 +149,12 @@ class Session:
         Asked again with the same policy, it is the same gate. A new one is closed, and opens when the feed has been
         suitable for `GatePolicy.open_after` seconds.
         """
-        policy = policy or GatePolicy()
-        gate = self._gates.get(policy)
-        if gate is None:
-            judge = partial(self._judge, policy.max_data_age)
-            gate = self._gates[policy] = Gate(policy, self._quality, judge=judge, on_event=self.receive_event)
+        gate, is_new = self._gates.get(policy or GatePolicy())
+        if is_new:
             if self._background is not None:
                 self._background.start_soon(gate.run, name=f"gate {self.endpoint}")
-            self.note(gates=list(self._gates))
+            self.note(gates=self._gates.policies)
         return gate
-
-    def detector(self) -> DetectorSnapshot:
-        """How good the failure detector has been on this session: mistakes, and how soon it found the dead."""
-        return self._quality.detector.snapshot(trio.current_time())
 
     def announce(self, event: Event) -> None:
         """Put an event of your own among the session's: everybody who follows them, and the journal, gets it."""
@@ -217,10 +166,6 @@ class Session:
         """Tell the journal more of how this session is run, such as settings of yours: what JSON can hold, no secrets."""
         if self._recorder is not None:
             self._recorder.configure(facts)
-
-    def should_reconnect(self) -> Verdict:
-        """Whether the connection is so bad that another may be better, with `.reasons`. Advice: nothing acts on it."""
-        return self._quality.should_reconnect(trio.current_time())
 
     # -- what the supervisor and its connections call ------------------------------------------------------------------
 
@@ -265,30 +210,18 @@ class Session:
                 await self._leaving.wait()
         finally:
             self._connection = None
-            self._update_gates()
-
-    def _judge(self, max_data_age: float, margin: float) -> Verdict:
-        return self._quality.is_suitable_for_trading(
-            trio.current_time(),
-            is_connected=self._connection is not None,
-            has_subscriptions=bool(self._feed.wanted),
-            max_data_age=max_data_age,
-            margin=margin,
-        )
+            self._gates.update()
 
     def record_ping(self, record: PingRecord) -> None:
         """A ping's record is complete."""
         if self._recorder is not None:
             self._recorder.record_ping(self.connections, record)
 
-    def _update_gates(self) -> None:
-        for gate in self._gates.values():
-            gate.update(trio.current_time())
-
     def receive_event(self, event: Event) -> None:
         """Follow the connection, and tell everybody."""
         match event:
             case Connecting():
+                self.attempt = event.attempt
                 first = event.attempt == 1 and self.status is SessionStatus.CONNECTING
                 self.status = SessionStatus.CONNECTING if first else SessionStatus.RECONNECTING
             case Connected():
@@ -304,18 +237,21 @@ class Session:
                 self._feed.receive_pong()
         self.announce(event)
         if isinstance(event, Gap):
-            for gate in self._gates.values():
-                gate.gap(event.symbol, f"a gap in {event.symbol}", event.at)
+            self._gates.gap(event)
         elif isinstance(event, PongReceived | PongLate | PongMissed | PongVoided | StateChanged):
-            self._update_gates()
+            self._gates.update()
 
     def receive_messages(self, messages: list[Message]) -> None:
         """Sort one read's messages: quotes to the inbox, everything else into decisions."""
+        for call in self._on_message:
+            for message in messages:
+                if not isinstance(message, Quote):
+                    call(message)
         fresh = self._feed.receive(messages)
         if fresh:
             self._inbox.put(fresh)
         if self._gates:
-            tell_gates(self._gates.values(), {quote.symbol for quote in fresh if isinstance(quote, Quote)})
+            self._gates.receive_data({quote.symbol for quote in fresh if isinstance(quote, Quote)})
 
 
 @asynccontextmanager

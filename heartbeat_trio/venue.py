@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from .config import VenueLimits
+from .policies import VenueLimits
 from .sansio.budget import Budget
 from .sansio.mass_loss import MassLossWatch
 

@@ -23,8 +23,15 @@ def main() -> int:
     """Run it; 0 if both connections were lost and restored as they should."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="how long it takes (default 30, at least 12)")
-    seconds = max(12.0, parser.parse_args().seconds)
+    parser.add_argument("--balancer", action="store_true", help="three servers and orders instead: none doubled, none lost")
+    options = parser.parse_args()
+    seconds = max(12.0, options.seconds)
     try:
+        if options.balancer:
+            sys.path.insert(0, str(ROOT))
+            from scripts._demo_balancer import main as show_balancer
+
+            return show_balancer(seconds)
         return Demo(seconds).run()
     except KeyboardInterrupt:
         return 130

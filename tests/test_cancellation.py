@@ -9,9 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio.config import RestartPolicy, VenueLimits
+from heartbeat_trio.config import RestartPolicy
 from heartbeat_trio.connection import Connection, open_connection
 from heartbeat_trio.fleet import open_fleet
+from heartbeat_trio.policies import VenueLimits
 from heartbeat_trio.redundant import open_redundant_feed
 from heartbeat_trio.session import open_session
 from heartbeat_trio.supervisor import run_session

@@ -15,15 +15,13 @@ from heartbeat_trio.config import (
     GatePolicy,
     HeartbeatPolicy,
     InboxPolicy,
-    RedundantPolicy,
     RestartPolicy,
-    RotationPolicy,
     ServerPolicy,
     SilencePolicy,
-    VenueLimits,
 )
 from heartbeat_trio.endpoint import Endpoint
 from heartbeat_trio.exceptions import ConfigError
+from heartbeat_trio.policies import BalancerPolicy, RedundantPolicy, RotationPolicy, VenueLimits
 
 
 @pytest.mark.parametrize(
@@ -76,6 +74,19 @@ from heartbeat_trio.exceptions import ConfigError
         (SilencePolicy, "unconfirmed_after", 0),
         (SilencePolicy, "unconfirmed_after", math.inf),
         (SilencePolicy, "last_step", "restart"),
+        (BalancerPolicy, "window", 0),
+        (BalancerPolicy, "confirmations", 1.5),
+        (BalancerPolicy, "max_switches", 0),
+        (BalancerPolicy, "probes", True),
+        (BalancerPolicy, "miss_penalty", -0.1),
+        (BalancerPolicy, "min_gain", 1.0),
+        (BalancerPolicy, "min_gain_seconds", math.nan),
+        (BalancerPolicy, "dwell", -1),
+        (BalancerPolicy, "ejection", math.inf),
+        (BalancerPolicy, "max_ejection", 29),
+        (BalancerPolicy, "forgive_after", 0),
+        (BalancerPolicy, "slow_start", "long"),
+        (BalancerPolicy, "remember_orders", 59),
         (GatePolicy, "open_after", -0.1),
         (GatePolicy, "close_after", "never"),
         (GatePolicy, "hysteresis", 0.95),

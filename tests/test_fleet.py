@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio.config import HeartbeatPolicy, InboxPolicy, RestartPolicy, VenueLimits
+from heartbeat_trio.config import HeartbeatPolicy, InboxPolicy, RestartPolicy
 from heartbeat_trio.events import (
     Connecting,
     Event,
@@ -26,6 +26,7 @@ from heartbeat_trio.events import (
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.fleet import Fleet, open_fleet
 from heartbeat_trio.journal import open_journal, read_journal
+from heartbeat_trio.policies import VenueLimits
 from heartbeat_trio.server import SyntheticSource, serve_quotes
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
 

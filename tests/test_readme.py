@@ -13,13 +13,13 @@ import trio
 from trio.testing import MockClock
 
 from heartbeat_trio.exceptions import GateClosed
-from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_quotes
+from heartbeat_trio.server import MemoryOrderBook, QuoteServer, SyntheticSource, serve_quotes
 from heartbeat_trio.session import open_session
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EMBEDDED, TRADING, BOT_TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EMBEDDED, TRADING, ORDERS, BOT_TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 async def test_the_embedded_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,6 +38,24 @@ async def test_the_embedded_program_runs(capsys: pytest.CaptureFixture[str]) -> 
         nursery.cancel_scope.cancel()
 
     assert capsys.readouterr().out.startswith("BTCUSD ")
+
+
+async def test_the_program_with_orders_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """On the two servers that it names, wherever they listen."""
+    book = MemoryOrderBook(is_shared=True)
+    async with trio.open_nursery() as nursery:
+        program = ORDERS.replace("trio.run(main)", "")
+        for port in ("8080", "8081"):
+            serve = partial(serve_quotes, SyntheticSource(["BTCUSD"]), tcp="127.0.0.1:0", orders=book)
+            server: QuoteServer = await nursery.start(serve)
+            program = program.replace(f"127.0.0.1:{port}", server.addresses["tcp"])
+        names: dict[str, Any] = {}
+        exec(compile(program, "README.md", "exec"), names)  # noqa: S102
+        with trio.fail_after(4):
+            await names["main"]()
+        nursery.cancel_scope.cancel()
+
+    assert capsys.readouterr().out.startswith("OrderState.ACKNOWLEDGED  tcp://127.0.0.1:")
 
 
 async def test_the_bots_test_passes(autojump_clock: MockClock, nursery: trio.Nursery) -> None:

@@ -9,10 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio.config import HeartbeatPolicy, InboxPolicy, RedundantPolicy, RestartPolicy
+from heartbeat_trio.config import HeartbeatPolicy, InboxPolicy, RestartPolicy
 from heartbeat_trio.events import Event, Gap, LineAdded, LineEnded, Lost, Overrun, Quote, Rotated, SessionStatus, SourceEvent
 from heartbeat_trio.exceptions import ConfigError, GaveUp, LocalProtocolError, SlowConsumer
 from heartbeat_trio.journal import open_journal, read_journal
+from heartbeat_trio.policies import RedundantPolicy
 from heartbeat_trio.redundant import RedundantFeed, open_redundant_feed
 from heartbeat_trio.server import QuoteServer, serve_quotes
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork

@@ -9,9 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio.config import HeartbeatPolicy, RestartPolicy, RotationPolicy, ServerPolicy, SilencePolicy, VenueLimits
+from heartbeat_trio.config import HeartbeatPolicy, RestartPolicy, ServerPolicy, SilencePolicy
 from heartbeat_trio.events import Event, Gap, Lost, Quote, Rotated, RotationFailed, RotationStarted, SourceEvent, Throttled
 from heartbeat_trio.exceptions import ConfigError
+from heartbeat_trio.policies import RotationPolicy, VenueLimits
 from heartbeat_trio.redundant import RedundantFeed, open_redundant_feed
 from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_quotes
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork, VirtualStream

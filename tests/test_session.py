@@ -27,6 +27,8 @@ from heartbeat_trio.events import (
     Subscribed,
 )
 from heartbeat_trio.exceptions import GaveUp, LocalProtocolError
+from heartbeat_trio.orders import OrderAck, OrderQuery
+from heartbeat_trio.protocol.messages import Message
 from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_quotes
 from heartbeat_trio.session import Session, open_session
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
@@ -255,3 +257,28 @@ def merge(gaps: list[Quote | Gap], quotes: list[Quote], follow: object) -> None:
 
 def comes_before(gap: Gap, quote: Quote) -> bool:
     return gap.stream != quote.stream or gap.first < quote.seq
+
+
+async def test_messages_of_your_own(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """Posted on the current connection or not at all; answers and events come to whoever listens, quotes do not."""
+    net = VirtualNetwork(latency=0.01)
+    peer = await start_peer(net, nursery)
+    messages: list[Message] = []
+    events: list[Event] = []
+    async with open_session("tcp://server:1", connector=net.connect) as session:
+        session.listen(on_event=events.append, on_message=messages.append)
+        assert session.post(OrderQuery("a")) is None
+        await session.wait_connected()
+        await trio.sleep(0.1)
+        posting = session.post(OrderQuery("a"))
+        assert posting is not None
+        assert (True, False) == (posting.has_begun, posting.withdraw())
+        with pytest.raises(LocalProtocolError, match="an order's id"):
+            session.post(OrderQuery("?"))
+        await peer.send(b'ORDER_ACK:{"id":"a","state":"unknown"}\n')
+        await peer.send_quote("A", 1.0, 2.0)
+        await trio.sleep(0.1)
+    assert 'ORDER_STATUS:{"id":"a"}' in peer.lines
+    assert [OrderAck("a", "unknown")] == messages
+    assert [type(event) for event in events[:2]] == [Connecting, Connected]
+    assert isinstance(events[-1], Closed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import ssl
 
     from ..config import ServerPolicy
+    from ..server import SqliteOrderBook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +36,12 @@ class ServeOptions:
     allow_origins: tuple[str, ...]
     duration: float | None
     output: Literal["text", "json"]
+    order_book: SqliteOrderBook | None = None
 
 
 def serve(options: ServeOptions) -> int:
     """Serve until a signal or the end of `duration`; the exit code."""
-    with Output(sys.stdout) as output:
+    with Output(sys.stdout) as output, options.order_book or nullcontext():
         trio.run(_Serve(options, output).run)
     return 0
 
@@ -60,6 +63,7 @@ class _Serve:
             token=options.token,
             ssl_context=options.ssl_context,
             allow_origins=options.allow_origins,
+            orders=options.order_book,
         )
         try:
             async with trio.open_nursery() as nursery:
@@ -85,7 +89,7 @@ class _Serve:
         text = (
             f"stopped: {counts.quotes} quotes, {counts.delivered} delivered to {counts.accepted} clients "
             f"({counts.refused} refused, {counts.dropped_idle} dropped as idle, {counts.dropped_slow} as too slow, "
-            f"{counts.skipped} quotes skipped for slow ones)"
+            f"{counts.skipped} quotes skipped for slow ones)" + (f", {counts.orders} orders" if counts.orders else "")
         )
         fields = {name: getattr(counts, name) for name in counts.__struct_fields__ if name != "clients"}
         self._tell("stopped", text, fields)

@@ -8,6 +8,7 @@ client                                        server
                                               ``GAP:<symbol>:<stream>:<first>:<last>`` (no last: the stream is gone)
 ``UNSUBSCRIBE:<symbol>``                      ``UNSUBSCRIBED:<symbol>``
 ``AUTH:<token>``                              ``AUTH:ok``
+``ORDER:<json>``, ``ORDER_STATUS:<json>``     ``ORDER_ACK:<json>``; the fields stand in `orders`
 anything else                                 ``ERROR:<code>:<text>``
 before it goes away                            ``GOODBYE:<reason>:<retry_after seconds>``
 ============================================  =====================================================================
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..events import Quote
 from ..exceptions import LocalProtocolError
+from ..orders import Order, OrderAck, OrderQuery
 from .messages import (
     NONCE,
     Auth,
@@ -40,7 +42,9 @@ from .messages import (
     Unsubscribe,
     Unsubscribed,
 )
+from .orders import ack_fields, decode_ack, decode_order, decode_query, encode_fields, order_fields, query_fields
 from .wire import (
+    BAD_INPUT,
     bad_message,
     check_code,
     check_number,
@@ -145,7 +149,7 @@ class LineDecoder:
             return self._decode_unknown(text)
         try:
             return parser(rest)
-        except ValueError as error:
+        except BAD_INPUT as error:
             return bad_message(command, error)
 
     def _decode_unknown(self, text: str) -> Message:
@@ -221,6 +225,8 @@ _PARSERS: dict[str, dict[str, Callable[[str], Message]]] = {
         "SUBSCRIBE": _parse_subscribe,
         "UNSUBSCRIBE": lambda rest: Unsubscribe(check_symbol(rest)),
         "AUTH": _parse_auth,
+        "ORDER": decode_order,
+        "ORDER_STATUS": decode_query,
     },
     "client": {
         "QUOTE": lambda rest: decode_quote(rest.encode()),
@@ -230,6 +236,7 @@ _PARSERS: dict[str, dict[str, Callable[[str], Message]]] = {
         "ERROR": _parse_error,
         "GOODBYE": _parse_goodbye,
         "AUTH": _parse_auth_answer,
+        "ORDER_ACK": decode_ack,
     },
 }
 
@@ -300,4 +307,7 @@ _ENCODERS: dict[type, Callable[..., bytes]] = {
     GapNotice: _encode_gap,
     ErrorNotice: _encode_error,
     Goodbye: _encode_goodbye,
+    Order: lambda message: b"ORDER:" + encode_fields(order_fields(message)),
+    OrderAck: lambda message: b"ORDER_ACK:" + encode_fields(ack_fields(message)),
+    OrderQuery: lambda message: b"ORDER_STATUS:" + encode_fields(query_fields(message)),
 }

@@ -1,6 +1,7 @@
 """The messages that both wire formats carry, independent of either.
 
-`line.py` and `ops.py` translate them to and from bytes; `events.Quote` is the message for a quote.
+`line.py` and `ops.py` translate them to and from bytes; `events.Quote` is the message for a quote, and those for orders
+stand in `orders`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import msgspec
 
 from ..events import Quote, Receipt
+from ..orders import Order, OrderAck, OrderQuery
 
 SYMBOL = re.compile(r"[A-Za-z0-9._/\-]{1,64}")
 STREAM = re.compile(r"[A-Za-z0-9\-]{1,32}")
@@ -135,4 +137,7 @@ Message = (
     | Invalid
     | Unknown
     | Quote
+    | Order
+    | OrderAck
+    | OrderQuery
 )

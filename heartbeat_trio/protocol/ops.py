@@ -7,6 +7,8 @@ client                                                    server
 ``{"op":"subscribe","symbols":["X"],"resume":``           ``{"op":"subscribed","symbol":"X"}`` each, quotes, and
 ``{"X":{"stream":"s","seq":41}}}``                        ``{"op":"gap","symbol":...,"stream":...,"first":...,"last":...}``
 ``{"op":"unsubscribe","symbols":["X"]}``                  ``{"op":"unsubscribed","symbol":"X"}`` each
+``{"op":"order","id","symbol","side","quantity",``        ``{"op":"order_ack","id","state","reason","authoritative"}``
+``"price"}``, and ``{"op":"order_status","id"}``          to both
 anything else                                             ``{"op":"error","code":...,"message":...}``
 before it goes away                                        ``{"op":"goodbye","reason":...,"retry_after":...}``
 ========================================================  =========================================================
@@ -24,6 +26,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ..events import Quote
 from ..exceptions import LocalProtocolError
+from ..orders import AckState, Order, OrderAck, OrderQuery, Side
 from .messages import (
     CODE,
     MAX_SEQ,
@@ -43,6 +46,7 @@ from .messages import (
     Unsubscribe,
     Unsubscribed,
 )
+from .orders import AckJson, ack_fields, check_order, check_order_id, order_fields, query_fields
 from .wire import (
     BAD_INPUT,
     bad_message,
@@ -155,6 +159,34 @@ class _GoodbyeOp(_Op, tag="goodbye"):
         return [Goodbye(self.reason, self.retry_after)]
 
 
+class _OrderOp(_Op, tag="order"):
+    id: str
+    symbol: str
+    side: Side
+    quantity: float
+    price: float | None = None
+
+    def messages(self) -> list[Message]:
+        return [check_order(Order(self.id, self.symbol, self.side, self.quantity, self.price))]
+
+
+class _OrderStatusOp(_Op, tag="order_status"):
+    id: str
+
+    def messages(self) -> list[Message]:
+        return [OrderQuery(check_order_id(self.id))]
+
+
+class _OrderAckOp(_Op, tag="order_ack"):
+    id: str
+    state: AckState
+    reason: str = ""
+    authoritative: bool = False
+
+    def messages(self) -> list[Message]:
+        return [AckJson(self.id, self.state, self.reason, self.authoritative).message()]
+
+
 class _Head(msgspec.Struct):
     """The fields that tell messages apart, whatever they hold."""
 
@@ -174,14 +206,14 @@ def _token(raw: Raw | UnsetType) -> bytes | None:
 _HEAD = msgspec.json.Decoder(_Head)
 _ENCODER = msgspec.json.Encoder()
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    "server": msgspec.json.Decoder(_PingOp | _PongOp | _SubscribeOp | _UnsubscribeOp),
+    "server": msgspec.json.Decoder(_PingOp | _PongOp | _SubscribeOp | _UnsubscribeOp | _OrderOp | _OrderStatusOp),
     "client": msgspec.json.Decoder(
-        _PingOp | _PongOp | _SubscribedOp | _UnsubscribedOp | _GapOp | _ErrorOp | _GoodbyeOp,
+        _PingOp | _PongOp | _SubscribedOp | _UnsubscribedOp | _GapOp | _ErrorOp | _GoodbyeOp | _OrderAckOp,
     ),
 }
 _KNOWN = {
-    "server": ("ping", "pong", "subscribe", "unsubscribe"),
-    "client": ("ping", "pong", "subscribed", "unsubscribed", "gap", "error", "goodbye"),
+    "server": ("ping", "pong", "subscribe", "unsubscribe", "order", "order_status"),
+    "client": ("ping", "pong", "subscribed", "unsubscribed", "gap", "error", "goodbye", "order_ack"),
 }
 
 
@@ -286,4 +318,7 @@ _ENCODERS: dict[type, Callable[..., bytes]] = {
     GapNotice: _encode_gap,
     ErrorNotice: lambda message: _encode("error", code=check_code(message.code), message=message.message),
     Goodbye: _encode_goodbye,
+    Order: lambda message: _encode("order", **order_fields(message)),
+    OrderAck: lambda message: _encode("order_ack", **ack_fields(message)),
+    OrderQuery: lambda message: _encode("order_status", **query_fields(message)),
 }

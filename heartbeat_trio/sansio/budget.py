@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .limits import Reservations, RollingLimit
 
 if TYPE_CHECKING:
-    from ..config import VenueLimits
+    from ..policies import VenueLimits
 
 
 class Budget:

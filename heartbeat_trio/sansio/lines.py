@@ -22,7 +22,7 @@ from .line_figures import Line, LineFigures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..config import RedundantPolicy
+    from ..policies import RedundantPolicy
 
 REMEMBERED = 1024
 """First copies per symbol whose time is remembered, to tell by how much the other lines lag behind."""

@@ -18,7 +18,7 @@ from .limits import RollingLimit
 if TYPE_CHECKING:
     from random import Random
 
-    from ..config import RotationPolicy
+    from ..policies import RotationPolicy
 
 MAX_AGE = "max_age"
 DEGRADED = "degraded"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..exceptions import ConnectionLost
+from ..orders import Order, OrderQuery
 from ..protocol.messages import (
     Auth,
     AuthOk,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ..transports.abc import Transport
     from .feed import Entry
     from .hub import Hub
+    from .order_desk import OrderDesk
 
 BURST = 200
 """Quotes that are put into the output buffer at once at most; of the longest they fill 60 KiB."""
@@ -51,6 +53,7 @@ class Client:
         hub: All symbols.
         policy: The limits.
         token: What `AUTH` must bring first; None: nothing is asked.
+        desk: Where orders go.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Client:
         hub: Hub,
         policy: ServerPolicy,
         token: str | None,
+        desk: OrderDesk,
     ) -> None:
         self.transport = transport
         self.outbound = Outbound(policy.outbound, policy.outbound_size)
@@ -70,6 +74,7 @@ class Client:
         self._hub = hub
         self._policy = policy
         self._token = token
+        self._desk = desk
         self._is_authorized = token is None
         self._last_ping = trio.current_time()
         self._began = trio.current_time()
@@ -116,6 +121,8 @@ class Client:
             case Unsubscribe():
                 self._hub.unsubscribe(self, message.symbol)
                 self._answer(Unsubscribed(message.symbol))
+            case Order() | OrderQuery():
+                self._desk.submit(message, self._answer)
             case Invalid():
                 self._answer(ErrorNotice(message.code, message.detail))
             case Unknown():

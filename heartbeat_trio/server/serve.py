@@ -23,6 +23,7 @@ from ..transports.trio_websocket import adopt_websocket
 from ..transports.websocket import accept_websocket
 from .client import Client
 from .hub import Hub
+from .order_desk import OrderDesk
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from .._background import Background
     from ..transports.abc import Transport
+    from .order_book import OrderBook
     from .sources import Source
 
     Started = Callable[["QuoteServer"], None]
@@ -59,6 +61,7 @@ class ServerStatistics(msgspec.Struct, frozen=True, kw_only=True):
     quotes: int
     delivered: int
     skipped: int
+    orders: int = 0
 
 
 class QuoteServer:
@@ -72,7 +75,9 @@ class QuoteServer:
         token: str | None,
         ssl_context: ssl.SSLContext | None,
         allow_origins: Iterable[str],
+        orders: OrderBook | None = None,
     ) -> None:
+        self._desk = OrderDesk(orders, frozenset(hub.symbols))
         self._hub = hub
         self._policy = policy
         self._token = token
@@ -115,6 +120,7 @@ class QuoteServer:
             quotes=self._hub.published,
             delivered=counts["delivered"] + sum(client.delivered for client in clients),
             skipped=counts["skipped"] + sum(client.outbound.skipped for client in clients),
+            orders=self._desk.orders,
         )
 
     async def drain(self, timeout: float = 2.0, *, reason: str = "shutdown") -> None:
@@ -128,7 +134,9 @@ class QuoteServer:
         """
         await trio.lowlevel.checkpoint()
         self._accepting.cancel(reason="draining")
+        self._desk.close()
         with trio.move_on_after(timeout):
+            await self._desk.wait_idle()
             async with trio.open_nursery() as nursery:
                 for client in list(self._clients):
                     nursery.start_soon(client.leave, reason, self._policy.retry_after, name=f"leave {client!r}")
@@ -158,6 +166,7 @@ class QuoteServer:
         """Serve until drained or cancelled."""
         async with open_background() as background:
             background.start_soon(partial(source.run, self._hub.publish), name="source")
+            background.start_soon(self._desk.run, name="orders")
             background.start_soon(partial(self._accept, opened, background.nursery), name="listeners")
             started(self)
             await self._has_drained.wait()
@@ -238,7 +247,7 @@ class QuoteServer:
     async def _serve(self, transport: Transport, background: Background) -> None:
         """Serve a client until its connection ends, which is raised."""
         token = self._token if transport.encoding == "line" else None  # over WebSocket, the handshake has asked for it
-        client = Client(transport, background, self._hub, self._policy, token)
+        client = Client(transport, background, self._hub, self._policy, token, self._desk)
         self._clients[client] = None
         self._counts["accepted"] += 1
         try:
@@ -268,6 +277,7 @@ async def serve_quotes(  # noqa: ASYNC128 - `run` calls started
     token: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
     allow_origins: Iterable[str] = (),
+    orders: OrderBook | None = None,
     task_status: trio.TaskStatus[QuoteServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve a source's quotes over TCP lines and over WebSocket, until drained or cancelled.
@@ -283,16 +293,19 @@ async def serve_quotes(  # noqa: ASYNC128 - `run` calls started
         token: What clients must show; None: nothing.
         ssl_context: For TLS on both.
         allow_origins: Origins of web pages that may connect. A handshake with any other `Origin` header is refused.
+        orders: Remembers orders (`MemoryOrderBook`, `SqliteOrderBook`); None: orders are rejected.
         task_status: Gets the server once it listens.
 
     Raises:
-        ConfigError: The source cannot work, or an address is none.
+        ConfigError: The source or the order book cannot work, or an address is none.
         OSError: An address cannot be bound; the message names it.
     """
     policy = policy or ServerPolicy()
     await source.prepare()
+    if orders is not None:
+        await orders.prepare()
     hub = Hub(source, policy.ring_size)
-    server = QuoteServer(hub, policy, token=token, ssl_context=ssl_context, allow_origins=allow_origins)
+    server = QuoteServer(hub, policy, token=token, ssl_context=ssl_context, allow_origins=allow_origins, orders=orders)
     opened: list[tuple[Protocol, list[AnyListener]]] = []
     try:
         if tcp is not None:

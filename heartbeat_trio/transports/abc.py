@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
@@ -77,6 +77,13 @@ Connector = Callable[[str, int], Awaitable[trio.abc.Stream]]
 """Opens a byte stream to a host and port. Raises `OSError` as `trio.open_tcp_stream` does."""
 
 
+class Outgoing(Protocol):
+    """A message that was put: whether its first byte may have left, and whether all were handed over."""
+
+    has_begun: bool
+    is_done: bool
+
+
 class Transport(ABC):
     """Messages over one connection, on either side of it.
 
@@ -107,12 +114,16 @@ class Transport(ABC):
         """Turn a message into bytes that any transport of the same `encoding` can `put`."""
 
     @abstractmethod
-    def put(self, data: bytes, *, urgent: bool = False) -> None:
+    def put(self, data: bytes, *, urgent: bool = False) -> Outgoing:
         """Send encoded bytes without waiting: at once if nothing is queued, else behind what is queued.
 
         Urgent bytes (control messages) overtake data that has not begun. A broken connection is not reported here:
         `receive` does that.
         """
+
+    @abstractmethod
+    def withdraw(self, outgoing: Outgoing) -> bool:
+        """Take back what `put` returned; False if it is too late: a byte of it may have left."""
 
     @abstractmethod
     def ping(self, nonce: bytes, on_sent: Callable[[float], None]) -> None:

@@ -120,9 +120,18 @@ class OutputBuffer:
             while not (entry.is_done or self.is_broken):
                 await self._progress.wait()
         finally:
-            self._withdraw(entry)
+            self.withdraw(entry)
         await trio.lowlevel.checkpoint_if_cancelled()
         return entry.is_done
+
+    def withdraw(self, entry: Entry) -> bool:
+        """Take a message back; False if it is too late: a byte of it may have left."""
+        if entry.has_begun:
+            return False
+        if entry in self._data:
+            self._data.remove(entry)
+            self.unsent_bytes -= len(entry.data)
+        return True
 
     async def wait_idle(self) -> None:
         """Wait until nothing is queued, or the connection is broken."""
@@ -153,11 +162,6 @@ class OutputBuffer:
         last.data += entry.data
         return True
 
-    def _withdraw(self, entry: Entry) -> None:
-        if not entry.has_begun and entry in self._data:
-            self._data.remove(entry)
-            self.unsent_bytes -= len(entry.data)
-
     def _flush(self) -> None:
         """Write what goes without waiting; leave the rest to a writer task."""
         if self._direct is not None:
@@ -169,7 +173,10 @@ class OutputBuffer:
                         break
                     self._handed_over()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                # The reader learns of it from the same socket, after what the peer still had to say.
+                # The reader learns of it from the same socket, after what the peer still had to say. The write that
+                # failed was a new one, and nothing of it was taken.
+                for entry in self._writing:
+                    entry.has_begun = False
                 self.fail()
         if self._gather() and not self.is_broken:
             self._is_writing = True

@@ -12,13 +12,13 @@ from ..exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError, L
 from ..protocol.messages import Goodbye, Message, Ping, Pong
 from .abc import Transport
 from .evidence import READ_SIZE
-from .output import OutputBuffer
+from .output import Entry, OutputBuffer
 from .tls import bytes_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .abc import Arrival, ByteStream
+    from .abc import Arrival, ByteStream, Outgoing
 
 DRAIN_TIMEOUT = 0.5
 """Seconds that a peer has to read what we said last."""
@@ -62,9 +62,14 @@ class StreamTransport(Transport):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.peer}>"
 
-    def put(self, data: bytes, *, urgent: bool = False) -> None:
+    def put(self, data: bytes, *, urgent: bool = False) -> Entry:
         """See `Transport.put`."""
-        self._output.put(data, urgent=urgent)
+        return self._output.put(data, urgent=urgent)
+
+    def withdraw(self, outgoing: Outgoing) -> bool:
+        """See `Transport.withdraw`."""
+        assert isinstance(outgoing, Entry)  # noqa: S101 - `put` made it
+        return self._output.withdraw(outgoing)
 
     def ping(self, nonce: bytes, on_sent: Callable[[float], None]) -> None:
         """See `Transport.ping`. A ping that could not leave yet is replaced: the newest pong answers them all."""

@@ -23,6 +23,8 @@ from .websocket import UNSOLICITED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .abc import Outgoing
+
 CLOSE_TIMEOUT = 1.0
 READ_AHEAD = 10_000
 """Messages that may wait for `receive` before the library's queue is left to fill."""
@@ -87,9 +89,21 @@ class TrioWebSocketTransport(Transport):
         """See `Transport.encode`."""
         return encode_text(message)
 
-    def put(self, data: bytes, *, urgent: bool = False) -> None:
+    def put(self, data: bytes, *, urgent: bool = False) -> Outgoing:
         """See `Transport.put`."""
-        self._enqueue(_Outgoing(data), urgent=urgent)
+        outgoing = _Outgoing(data)
+        self._enqueue(outgoing, urgent=urgent)
+        return outgoing
+
+    def withdraw(self, outgoing: Outgoing) -> bool:
+        """See `Transport.withdraw`."""
+        assert isinstance(outgoing, _Outgoing)  # noqa: S101 - `put` made it
+        if outgoing.has_begun:
+            return False
+        if outgoing in self._queue:
+            self._queue.remove(outgoing)
+            self._queued_bytes -= len(outgoing.data)
+        return True
 
     def ping(self, nonce: bytes, on_sent: Callable[[float], None]) -> None:
         """See `Transport.ping`: one task for each, as the library's `ping` returns only with the pong."""
@@ -114,9 +128,7 @@ class TrioWebSocketTransport(Transport):
             while not (outgoing.is_done or self.is_broken):
                 await self._progress.wait()
         finally:
-            if not outgoing.has_begun and outgoing in self._queue:
-                self._queue.remove(outgoing)
-                self._queued_bytes -= len(outgoing.data)
+            self.withdraw(outgoing)
         await trio.lowlevel.checkpoint_if_cancelled()
         if not outgoing.is_done:
             raise ConnectionLost(f"the connection to {self.peer} broke before the message left", cause="reset")

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 import trio
 
-from heartbeat_trio.config import HeartbeatPolicy, VenueLimits
+from heartbeat_trio.config import HeartbeatPolicy
 from heartbeat_trio.events import Connecting, Event, Gap, Lost, Quote, SourceEvent, Throttled
 from heartbeat_trio.fleet import Fleet, open_fleet
+from heartbeat_trio.policies import VenueLimits
 from heartbeat_trio.server import SyntheticSource, serve_quotes
 from heartbeat_trio.testing import TraceEntry, VirtualNetwork, run_deterministic
 

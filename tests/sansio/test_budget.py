@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heartbeat_trio.config import VenueLimits
+from heartbeat_trio.policies import VenueLimits
 from heartbeat_trio.sansio.budget import Budget
 
 

@@ -120,3 +120,11 @@ def test_sentences_say_what_to_do() -> None:
     assert SENTENCES[Cause.PEER_SILENT] == explain(Cause.PEER_SILENT, HEALTHY) == explain(Cause.PEER_SILENT)
     assert UNKNOWN_SENTENCES[Cause.PEER_SILENT] == explain(Cause.PEER_SILENT, BLIND)
     assert SENTENCES[Cause.PEER_SLOW] == explain(Cause.PEER_SLOW, BLIND)
+
+
+def test_what_left_a_moment_ago_is_no_sign_of_a_dead_path() -> None:
+    """A busy line always has something unacknowledged; only retransmissions mean anything, with or without a silence."""
+    busy = Evidence(age=0.001, timeout=3.0, unacknowledged=1, acknowledged_ago=0.004, window=65536, backoff=0)
+    quiet = msgspec.structs.replace(busy, acknowledged_ago=0.9, backoff=1)
+    again = msgspec.structs.replace(busy, backoff=2)
+    assert [False, True, True] == [is_path_dead(evidence, age=0.9) for evidence in (busy, quiet, again)]

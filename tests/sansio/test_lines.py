@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heartbeat_trio.config import RedundantPolicy
 from heartbeat_trio.events import Gap, Quote
+from heartbeat_trio.policies import RedundantPolicy
 from heartbeat_trio.sansio import lines as lines_module
 from heartbeat_trio.sansio.arbitration import ANNOUNCEMENTS, LEFT_STREAMS
 from heartbeat_trio.sansio.lines import REMEMBERED, LineArbiter

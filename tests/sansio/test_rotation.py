@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from heartbeat_trio.config import RotationPolicy
+from heartbeat_trio.policies import RotationPolicy
 from heartbeat_trio.sansio.rotation import (
     DEGRADED,
     MAX_AGE,

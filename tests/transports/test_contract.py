@@ -17,7 +17,7 @@ from heartbeat_trio.events import Quote
 from heartbeat_trio.exceptions import ConnectionClosed, ConnectionLost
 from heartbeat_trio.protocol.messages import Message, Ping, Pong, Subscribe, Subscribed
 from heartbeat_trio.testing import VirtualNetwork
-from heartbeat_trio.transports.abc import Transport
+from heartbeat_trio.transports.abc import Outgoing, Transport
 from heartbeat_trio.transports.connect import connect_transport
 from heartbeat_trio.transports.evidence import SocketStream, listen_tcp, open_socket_stream
 from heartbeat_trio.transports.tapped import TappedWebSocketTransport
@@ -308,3 +308,25 @@ async def test_overflow_gives_the_peer_up(kind: Kind) -> None:
             while True:
                 await server.receive()
         assert client is not None
+
+
+async def test_what_was_put_can_be_taken_back(kind: Kind) -> None:
+    """Until it begins to leave: then it arrives, whole and once, and else never."""
+    if kind.server == "trio-websocket":
+        pytest.skip("the library reads ahead of its user")
+    async with open_pair(kind) as (client, server):
+        put: list[tuple[str, Outgoing]] = []
+        while client.unsent_bytes < 20_000:
+            for _ in range(50):
+                name = f"S{len(put)}" + "x" * 50
+                put.append((name, client.put(client.encode(Subscribe(name)))))
+            await trio.lowlevel.checkpoint()
+        withdrawn = {name for name, outgoing in put if client.withdraw(outgoing)}
+        left = [name for name, outgoing in put if outgoing.has_begun]
+        assert withdrawn
+        assert {name for name, _ in put} == withdrawn | set(left)
+
+        assert list(map(Subscribe, left)) == await collect(server, len(left))
+        await client.wait_idle()
+        client.put(client.encode(Subscribe("LAST")))
+        assert [Subscribe("LAST")] == await collect(server, 1)

@@ -315,3 +315,33 @@ def test_messages_arrive_whole_and_each_kind_in_order(script: list[int | str], a
 
     words = wire.sent.decode().split(";")[:-1]
     assert put == {kind: [word for word in words if word.startswith(kind)] for kind in put}
+
+
+async def test_what_has_not_begun_can_be_taken_back(nursery: trio.Nursery) -> None:
+    """Whole, and only as long as none of its bytes has left."""
+    wire = Wire(room=3)
+    output = make(wire, nursery)
+    begun, waiting, kept = (output.put(data) for data in (b"abcd", b"efgh", b"ijkl"))
+
+    assert (False, True) == (output.withdraw(begun), output.withdraw(waiting))
+    assert output.withdraw(waiting), "asked twice, still true"
+    assert 8 == output.unsent_bytes
+    wire.take(100)
+    await output.wait_idle()
+
+    assert b"abcdijkl" == bytes(wire.sent)
+    assert [(True, True), (False, False), (True, True)] == [
+        (each.has_begun, each.is_done) for each in (begun, waiting, kept)
+    ]
+
+
+async def test_a_write_that_fails_at_once_has_not_begun(nursery: trio.Nursery) -> None:
+    """The kernel took nothing of it, so it may be sent elsewhere; nor has what comes after it."""
+    wire = Wire(room=100)
+    output = make(wire, nursery)
+    first = output.put(b"gone")
+    wire.is_broken = True
+    second, third = output.put(b"never"), output.put(b"nor this")
+
+    assert [True, False, False] == [each.has_begun for each in (first, second, third)]
+    assert (output.is_broken, [False, True, True]) == (True, [output.withdraw(each) for each in (first, second, third)])

@@ -1,0 +1,283 @@
+"""What is known of every order: none is lost, none is sent twice, and what is not known is said.
+
+An order leaves once at most. Until its first byte has left, it may be taken back and sent elsewhere (`withdraw`). From then
+on only a server's answer settles it; when its line dies first, it is ambiguous, and stays so until a server that can know
+has been asked. `TRANSITIONS` is the whole of it; what an answer is worth is decided before it becomes a step.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ..exceptions import LocalProtocolError
+from ..orders import OrderChanged, OrderContradicted, OrderRecord, OrderState
+
+if TYPE_CHECKING:
+    from ..events import Event
+    from ..orders import Line, Order, OrderAck
+
+REMEMBER = 600.0
+"""Seconds for which a settled order is remembered, so that late answers find it and its id is not used again."""
+
+LIMIT = 100_000
+"""Orders in a ledger. When it is full, the oldest that is settled is forgotten early."""
+
+
+class Stage(Enum):
+    """Where an order is, more finely than `OrderState`."""
+
+    WAITING = "waiting"
+    """It has not left, and somebody wants it sent."""
+    ABANDONED = "abandoned"
+    """It has not left, and nobody wants it sent any more."""
+    QUEUED = "queued"
+    """It is in a line's buffer; none of its bytes have left."""
+    SENT = "sent"
+    """Bytes have left."""
+    ACKNOWLEDGED = "acknowledged"
+    REJECTED = "rejected"
+    AMBIGUOUS = "ambiguous"
+
+
+class Step(Enum):
+    """What happens to an order."""
+
+    ABANDON = "nobody waits for it any more"
+    WANT = "somebody wants it again"
+    QUEUE = "put into a line's buffer"
+    WITHDRAW = "taken out again before a byte left"
+    LEAVE = "its bytes began to leave"
+    LOSE = "its line died"
+    ACK = "a server acknowledged it"
+    REJECT = "a server rejected it"
+    SHRUG = "the server that got it cannot say what became of it"
+
+
+_S = Stage
+TRANSITIONS: dict[tuple[Stage, Step], Stage] = {
+    (_S.WAITING, Step.ABANDON): _S.ABANDONED,
+    (_S.ABANDONED, Step.WANT): _S.WAITING,
+    (_S.WAITING, Step.QUEUE): _S.QUEUED,
+    (_S.QUEUED, Step.WITHDRAW): _S.WAITING,
+    (_S.QUEUED, Step.LEAVE): _S.SENT,
+    (_S.SENT, Step.LOSE): _S.AMBIGUOUS,
+    (_S.SENT, Step.ACK): _S.ACKNOWLEDGED,
+    (_S.SENT, Step.REJECT): _S.REJECTED,
+    (_S.SENT, Step.SHRUG): _S.AMBIGUOUS,
+    (_S.AMBIGUOUS, Step.ACK): _S.ACKNOWLEDGED,
+    (_S.AMBIGUOUS, Step.REJECT): _S.REJECTED,
+    # A server knows an order that never left: told as a contradiction, and believed, so that it is not sent (again).
+    (_S.WAITING, Step.ACK): _S.ACKNOWLEDGED,
+    (_S.WAITING, Step.REJECT): _S.REJECTED,
+    (_S.ABANDONED, Step.ACK): _S.ACKNOWLEDGED,
+    (_S.ABANDONED, Step.REJECT): _S.REJECTED,
+}
+"""What is not listed changes nothing. No way leads back from SENT, nor out of a settled state."""
+
+STATES = {
+    _S.WAITING: OrderState.PENDING,
+    _S.ABANDONED: OrderState.PENDING,
+    _S.QUEUED: OrderState.PENDING,
+    _S.SENT: OrderState.PENDING,
+    _S.ACKNOWLEDGED: OrderState.ACKNOWLEDGED,
+    _S.REJECTED: OrderState.REJECTED,
+    _S.AMBIGUOUS: OrderState.AMBIGUOUS,
+}
+STEPS = {"acknowledged": Step.ACK, "rejected": Step.REJECT, "unknown": Step.SHRUG}
+SETTLED = {_S.ACKNOWLEDGED: Step.ACK, _S.REJECTED: Step.REJECT}
+"""Stages that stay, and the only answer that agrees with each."""
+
+
+class _Entry:
+    """One order."""
+
+    __slots__ = ("answered_by", "changed_at", "created_at", "line", "order", "reason", "sent_at", "stage")
+
+    def __init__(self, order: Order, now: float) -> None:
+        self.order = order
+        self.stage = Stage.WAITING
+        self.line: Line | None = None
+        self.reason = ""
+        self.created_at = self.changed_at = now
+        self.sent_at: float | None = None
+        self.answered_by: str | None = None
+
+    def record(self) -> OrderRecord:
+        return OrderRecord(
+            order=self.order,
+            state=STATES[self.stage],
+            reason=self.reason,
+            endpoint=None if self.line is None else self.line.endpoint,
+            created_at=self.created_at,
+            sent_at=self.sent_at,
+            settled_at=self.changed_at if self.stage in SETTLED else None,
+            answered_by=self.answered_by,
+        )
+
+
+class OrderLedger:
+    """Every order of one client, over all of its lines.
+
+    Args:
+        remember: Seconds for which an order that is settled, or was abandoned before it left, is remembered.
+        limit: Orders at once. Those that are neither settled nor abandoned are never forgotten.
+    """
+
+    def __init__(self, *, remember: float = REMEMBER, limit: int = LIMIT) -> None:
+        self._remember = remember
+        self._limit = limit
+        self._entries: dict[str, _Entry] = {}
+        self._open: dict[str, _Entry] = {}
+        self._closed: OrderedDict[str, float] = OrderedDict()
+        self.strays = 0
+        """Answers to orders that are not known (any more)."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, order_id: str) -> bool:
+        return order_id in self._entries
+
+    def add(self, order: Order, now: float) -> bool:
+        """Take an order; False if it is known already, with the same content: it is then not sent again.
+
+        Raises:
+            LocalProtocolError: Its id was used for another order, or there is no room.
+        """
+        entry = self._entries.get(order.id)
+        if entry is not None:
+            if entry.order != order:
+                raise LocalProtocolError(f"order id {order.id} was used for {entry.order}: give each order an id of its own")
+            self._step(entry, Step.WANT, now)
+            return False
+        self.forget_old(now)
+        if len(self._entries) >= self._limit and not self._forget_oldest():
+            raise LocalProtocolError(f"{self._limit} orders are open: resolve the ambiguous ones, or send more slowly")
+        self._entries[order.id] = self._open[order.id] = _Entry(order, now)
+        return True
+
+    # -- on its way out ------------------------------------------------------------------------------------------------
+
+    def waiting(self) -> list[str]:
+        """Ids of the orders that have not left and should, oldest first."""
+        return [order_id for order_id, entry in self._open.items() if entry.stage is Stage.WAITING]
+
+    def queued(self, line: Line) -> list[str]:
+        """Ids of the orders in a line's buffer of which no byte has left, as far as is known."""
+        return [order_id for order_id, each in self._open.items() if each.stage is Stage.QUEUED and each.line == line]
+
+    def stage(self, order_id: str) -> Stage | None:
+        """Where an order is; None if it is not known."""
+        entry = self._entries.get(order_id)
+        return None if entry is None else entry.stage
+
+    def queue(self, order_id: str, line: Line, now: float) -> bool:
+        """It was put into a line's buffer; False if it must not be (it left before, or is settled)."""
+        entry = self._entries.get(order_id)
+        if entry is None or not self._step(entry, Step.QUEUE, now):
+            return False
+        entry.line = line
+        return True
+
+    def leave(self, order_id: str, now: float) -> None:
+        """Its bytes began to leave, or may have."""
+        entry = self._entries.get(order_id)
+        if entry is not None and self._step(entry, Step.LEAVE, now):
+            entry.sent_at = now
+
+    def withdraw(self, order_id: str, now: float) -> None:
+        """It was taken out of the line's buffer before its first byte left: it can be sent elsewhere."""
+        entry = self._entries.get(order_id)
+        if entry is not None and self._step(entry, Step.WITHDRAW, now):
+            entry.line = None
+
+    def abandon(self, order_id: str, now: float) -> None:
+        """Nobody waits for it any more: if it has not left, it is not sent unless it is added again."""
+        entry = self._entries.get(order_id)
+        if entry is not None:
+            self._step(entry, Step.ABANDON, now)
+
+    # -- what comes back -----------------------------------------------------------------------------------------------
+
+    def lose_line(self, line: Line, now: float, *, detail: str = "") -> list[Event]:
+        """A line died: whatever may have left on it, without an answer, is ambiguous from now on."""
+        events: list[Event] = []
+        reason = f"the line to {line.endpoint} died before its answer came" + (f": {detail}" if detail else "")
+        for entry in [each for each in self._open.values() if each.line == line]:
+            self.leave(entry.order.id, now)  # who knows that it did not has withdrawn it
+            events += self._change(entry, Step.LOSE, now, line.endpoint, reason)
+        return events
+
+    def receive_ack(self, ack: OrderAck, line: Line, now: float) -> list[Event]:
+        """A server answered, to an order or to a question about it.
+
+        The endpoint that got the order is believed. Any other knows nothing of it, unless it answers from a shared book.
+        """
+        entry = self._entries.get(ack.id)
+        if entry is None:
+            self.strays += 1
+            return []
+        is_own = entry.line is not None and entry.line.endpoint == line.endpoint
+        step = STEPS[ack.state]
+        if not (is_own or ack.is_authoritative) or (step is Step.SHRUG and entry.line != line):
+            return []  # no answer: it stays what it was
+        self.leave(ack.id, now)
+        events = self._contradiction(entry, ack, step, line, now)
+        if SETTLED.get(entry.stage) is None and step is not Step.SHRUG:
+            entry.answered_by = line.endpoint
+        return events + self._change(entry, step, now, line.endpoint, ack.reason)
+
+    def _contradiction(self, entry: _Entry, ack: OrderAck, step: Step, line: Line, now: float) -> list[Event]:
+        settled = SETTLED.get(entry.stage)
+        never_left = entry.stage in (Stage.WAITING, Stage.ABANDONED) and step is not Step.SHRUG
+        if not never_left and (settled is None or settled is step):
+            return []
+        known = STATES[entry.stage]
+        return [OrderContradicted(at=now, id=ack.id, known=known, says=ack.state, endpoint=line.endpoint, reason=ack.reason)]
+
+    # -- what is known ---------------------------------------------------------------------------------------------------
+
+    def record(self, order_id: str) -> OrderRecord | None:
+        """What is known of an order; None if it never was, or was forgotten."""
+        entry = self._entries.get(order_id)
+        return None if entry is None else entry.record()
+
+    def records(self) -> list[OrderRecord]:
+        """What is known of every order that is remembered, in the order in which they came."""
+        return [entry.record() for entry in self._entries.values()]
+
+    def forget_old(self, now: float) -> None:
+        """Forget what has been settled, or abandoned unsent, for `remember` seconds. Called now and then."""
+        while self._closed and now - next(iter(self._closed.values())) >= self._remember:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> bool:
+        """Forget the order that has been closed for longest; False if none is."""
+        if not self._closed:
+            return False
+        order_id, _ = self._closed.popitem(last=False)
+        del self._entries[order_id]
+        return True
+
+    def _change(self, entry: _Entry, step: Step, now: float, endpoint: str, reason: str) -> list[Event]:
+        old = STATES[entry.stage]
+        if not self._step(entry, step, now):
+            return []
+        new, entry.reason = STATES[entry.stage], reason
+        return [OrderChanged(at=now, id=entry.order.id, old=old, new=new, endpoint=endpoint, reason=reason)]
+
+    def _step(self, entry: _Entry, step: Step, now: float) -> bool:
+        new = TRANSITIONS.get((entry.stage, step))
+        if new is None:
+            return False
+        entry.stage, entry.changed_at = new, now
+        if new in SETTLED or new is Stage.ABANDONED:
+            self._open.pop(entry.order.id, None)
+            self._closed[entry.order.id] = now
+            self._closed.move_to_end(entry.order.id)
+        else:
+            self._closed.pop(entry.order.id, None)
+            self._open[entry.order.id] = entry
+        return True
