@@ -7,6 +7,7 @@ not extend it, because a ping is only put into the output buffer.
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,8 +25,10 @@ from .events import (
 from .exceptions import PongTimeout
 from .sansio.cause import explain
 from .sansio.clocks import ClockWatch
-from .sansio.heartbeat import PUNCTUAL, Heartbeat, SendPing
+from .sansio.heartbeat import Heartbeat, SendPing
 from .sansio.pinglog import PingLog
+from .sansio.schedule import PUNCTUAL
+from .sansio.server_beats import ServerBeats
 from .transports.catch_up import catch_up, gather_evidence
 from .transports.kernel import read_clocks
 
@@ -33,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from .config import HeartbeatPolicy
-    from .events import Evidence, PingRecord
+    from .config import BeatPolicy, HeartbeatPolicy
+    from .events import Cause, Evidence, PingRecord
     from .protocol.messages import Pong
+    from .sansio.heartbeat import Accused
     from .sansio.quality import ConnectionQuality
     from .transports.abc import Transport
 
@@ -49,6 +53,7 @@ class Pulse:
         quality: What happens is counted here.
         rng: Source of the phase and of the nonces.
         remembered: See `Heartbeat`.
+        beats: When the server's own pings or beats are due, where they are.
         on_event: Called with each event.
         on_ping: Called with each ping's record.
     """
@@ -61,6 +66,7 @@ class Pulse:
         *,
         rng: Random,
         remembered: int,
+        beats: BeatPolicy | None = None,
         on_event: Callable[[Event], None],
         on_ping: Callable[[PingRecord], None] | None,
     ) -> None:
@@ -71,8 +77,11 @@ class Pulse:
         self._on_ping = on_ping
         self._clocks = ClockWatch()
         self._log = PingLog()
+        self._beat_blame: Cause | None = None
+        self._beat_evidence: Evidence | None = None
         self._timer = trio.CancelScope()
         self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered)
+        self.beats = None if beats is None else ServerBeats(beats, now=now)
         self.rtt: float | None = None
         """The last round-trip time in seconds, None before the first."""
         quality.detector.connect(now)
@@ -81,17 +90,35 @@ class Pulse:
         """The pinger task; it returns when the peer is dead."""
         heartbeat = self.heartbeat
         while True:
-            with trio.CancelScope(deadline=heartbeat.next_deadline()) as self._timer:
+            with trio.CancelScope(deadline=self._next_deadline()) as self._timer:
                 await trio.sleep_forever()
             evidence = await self._investigate(due=self._timer.deadline)
             self._check_clocks()
             self._perform(heartbeat.handle_timer(trio.current_time(), evidence))
+            self._judge_beats(evidence)
             if heartbeat.is_over:
                 return
 
     def receive(self, now: float) -> None:
         """Bytes came that belong to no pong."""
         self._perform(self.heartbeat.receive_data(now))
+        if self.beats is not None:
+            self.beats.receive_data(now)
+
+    def receive_beat(self, now: float, counter: int | None = None) -> None:
+        """The server pinged us, or beat."""
+        if self.beats is not None:
+            self.beats.receive_beat(now, counter)
+
+    def subscribed(self, now: float) -> None:
+        """The server acknowledged a subscription."""
+        if self.beats is not None:
+            self.beats.subscribed(now)
+
+    def negotiate(self, interval: float) -> None:
+        """The server named the interval, in seconds, at which it wants to be pinged."""
+        self.heartbeat.negotiate(interval, trio.current_time())
+        self._move_timer()
 
     def receive_pong(self, pong: Pong, now: float) -> None:
         """A pong came."""
@@ -101,6 +128,8 @@ class Pulse:
         events = self.heartbeat.receive_pong(pong.nonce, now, receipt=pong.receipt, network=network)
         if not events:
             self._quality.record_unknown_pong(now)
+        elif self.beats is not None:
+            self.beats.receive_data(now)
         self._perform(events)
 
     def note_batch(self, now: float) -> None:
@@ -121,18 +150,26 @@ class Pulse:
     def close(self) -> None:
         """The connection ended: pings in flight are cancelled."""
         now = trio.current_time()
-        for _ in range(self.heartbeat.in_flight):
-            self._quality.record_cancelled(now)
-        for event in self.heartbeat.close(now):
-            self._on_event(event)
+        self._end_heartbeat(now)
+        if self.beats is not None:
+            self.beats.close()
         self._quality.detector.disconnect(now)
         self._log.close()
         self._hand_on_records()
 
     def why_dead(self, name: str) -> PongTimeout:
         """The peer's death in words, with whose fault it was."""
-        heartbeat = self.heartbeat
-        silent_for = heartbeat.silent_for(trio.current_time())
+        heartbeat, beats, now = self.heartbeat, self.beats, trio.current_time()
+        silent_for = heartbeat.silent_for(now)
+        if beats is not None and beats.is_over:
+            return PongTimeout(
+                f"no ping or beat from {name} for {beats.silent_for(now):.1f} s, {beats.missed} were due; last sign of life "
+                f"{silent_for:.1f} s ago",
+                missed=beats.missed,
+                silent_for=silent_for,
+                blame=self._beat_blame,
+                evidence=self._beat_evidence,
+            )
         why = "" if heartbeat.blame is None else f": {explain(heartbeat.blame, heartbeat.evidence)}"
         return PongTimeout(
             f"no pong from {name}, {heartbeat.missed_pongs} missed; last sign of life {silent_for:.1f} s ago{why}",
@@ -147,16 +184,38 @@ class Pulse:
     async def _investigate(self, due: float) -> Evidence | None:
         """If a verdict is due: make sure that nothing lies unread, then gather what is known. `due`: when we should wake."""
         heartbeat, woken = self.heartbeat, trio.current_time()
-        if heartbeat.accused(woken) is None:
+        if self._accused(woken) is None:
             await trio.lowlevel.checkpoint()
             return None
         await catch_up(self._transport)
         now = trio.current_time()
-        accused = heartbeat.accused(now)
+        accused = self._accused(now)
         if accused is None:  # the answer lay unread
             return None
         lateness = woken - due if woken - due > PUNCTUAL else 0.0
         return gather_evidence(self._transport, accused, quiet_for=heartbeat.quiet_for(now), lateness=lateness)
+
+    def _accused(self, now: float) -> Accused | None:
+        accused = self.heartbeat.accused(now)
+        return self.beats.accused(now) if accused is None and self.beats is not None else accused
+
+    def _judge_beats(self, evidence: Evidence | None) -> None:
+        """What is missing of the server's own pings and beats; the heartbeat ends when it is too much."""
+        if self.beats is None or self.heartbeat.is_over:
+            return
+        now = trio.current_time()
+        for event in self.beats.handle_timer(now, evidence):
+            self._beat_blame, self._beat_evidence = event.blame, event.evidence
+            self._on_event(event)
+        if self.beats.is_over:
+            self._end_heartbeat(now)
+            self._judge_detector(now)
+
+    def _end_heartbeat(self, now: float) -> None:
+        for _ in range(self.heartbeat.in_flight):
+            self._quality.record_cancelled(now)
+        for event in self.heartbeat.close(now):
+            self._on_event(event)
 
     def _check_clocks(self) -> None:
         for event in self._clocks.check(read_clocks(), trio.current_time()):
@@ -164,7 +223,11 @@ class Pulse:
             self.heartbeat.request_probe(event.at)
 
     def _move_timer(self) -> None:
-        self._timer.deadline = self.heartbeat.next_deadline()
+        self._timer.deadline = self._next_deadline()
+
+    def _next_deadline(self) -> float:
+        beats = inf if self.beats is None else self.beats.next_deadline()
+        return min(self.heartbeat.next_deadline(), beats)
 
     def _perform(self, decisions: Sequence[Event | SendPing]) -> None:
         now = trio.current_time()

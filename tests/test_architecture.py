@@ -14,10 +14,12 @@ PACKAGE = Path(__file__).parent.parent / "heartbeat_trio"
 LAYERS = [
     "events",
     "exceptions",
+    "venue_events",
     "config",
-    "endpoint",
     "sansio",
     "protocol",
+    "dialects",
+    "endpoint",
     "_background",
     "_broadcast",
     "inbox",

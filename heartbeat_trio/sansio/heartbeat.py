@@ -35,6 +35,7 @@ from .cause import STALL, classify, classify_peer, is_path_dead
 from .detector import AdaptiveDetector, Level
 from .limits import RollingLimit
 from .pings import REMEMBERED, Fate, Happening, PingLedger, SentPing
+from .schedule import PingSchedule
 
 if TYPE_CHECKING:
     from random import Random
@@ -42,14 +43,8 @@ if TYPE_CHECKING:
     from ..config import HeartbeatPolicy
     from ..events import Receipt
 
-PUNCTUAL = 0.005
-"""A wake-up later than this many seconds is our own delay: the ping's deadline then counts from the wake-up."""
-
 NOTICEABLE = 0.05
 """Seconds from the kernel's receipt of a pong to ours from which on the delay is blamed on our own loop."""
-
-SPREAD, SPREAD_PART = 1.0, 0.2
-"""Seconds, and part of an interval, over which connections spread their pings again after a stall of our own."""
 
 PROBE_PERIOD = 60.0
 """Seconds in which `HeartbeatPolicy.max_probes` may be sent."""
@@ -76,9 +71,8 @@ class Accused(msgspec.Struct, frozen=True):
 class Heartbeat:
     """Decides when to ping, what became of each ping, and when the peer is dead.
 
-    The first ping is due at once, the second U(0.5, 1) intervals later (so that connections opened together do not beat
-    in step), then one every interval on an absolute schedule. A tick that passed while we slept is skipped, and a long sleep
-    moves the schedule.
+    When pings are due is the business of `schedule`. A tick that passed while we slept is skipped, and a long sleep moves
+    the schedule.
 
     A miss counts towards the end only if its ping was due after the last sign of life, so that a silent peer is called
     dead between ``(max_missed_pongs - 1) * ping_interval + pong_timeout`` and `HeartbeatPolicy.bound` seconds after the
@@ -96,8 +90,7 @@ class Heartbeat:
         self._policy = policy
         self._rng = rng
         self._pings = PingLedger(remembered)
-        self._next_tick = now
-        self._is_first = True
+        self._schedule = PingSchedule(policy, now=now, rng=rng)
         self._probe_at = inf
         self._probes = RollingLimit(max(1, policy.max_probes), PROBE_PERIOD)
         self._detector = AdaptiveDetector(policy) if policy.adaptive else None
@@ -160,7 +153,7 @@ class Heartbeat:
         if self.is_over:
             return inf
         detector = inf if self._detector is None else self._detector.next_deadline()
-        return min(self._next_tick, self._probe_at, self._pings.earliest_deadline(), detector)
+        return min(self._schedule.next_tick, self._probe_at, self._pings.earliest_deadline(), detector)
 
     def accused(self, now: float) -> Accused | None:
         """What `handle_timer` would judge now: first make sure that nothing lies unread, and gather evidence about this.
@@ -193,8 +186,13 @@ class Heartbeat:
     def bytes_sent(self, now: float) -> None:
         """Bytes that are no ping left us: the adaptive detector watches for their acknowledgement."""
         self._last_sent = now
+        self._schedule.send(now)
         if self._detector is not None:
             self._detector.sent(now)
+
+    def negotiate(self, interval: float, now: float) -> None:
+        """The server named the interval (in seconds) that it wants; it counts where the schedule is `negotiated`."""
+        self._schedule.negotiate(interval, now)
 
     def ping_sent(self, nonce: bytes, now: float) -> None:
         """A ping's bytes were handed to the kernel: its round trip begins here (its deadline began at its tick)."""
@@ -202,12 +200,14 @@ class Heartbeat:
         if ping is None or ping.sent_at is not None:
             return
         ping.sent_at = self._last_sent = now
+        self._schedule.send(now)
         if self._detector is not None:
             self._detector.ping_sent(now)
 
     def receive_data(self, now: float) -> list[Event]:
         """Bytes came that belong to no pong. They are a sign of life unless `liveness` is `pong_only`."""
         self._last_inbound = now
+        self._schedule.receive(now)
         return self._live(now) if self._policy.liveness == "any_inbound" else []
 
     def receive_pong(
@@ -233,6 +233,7 @@ class Heartbeat:
         events = [self._acknowledge(each, now) for each in older]
         events.append(self._answer(ping, matched.sent_at, now, receipt, network))
         self._last_inbound = self._last_pong = now
+        self._schedule.receive(now)
         self.missed_pongs = 0
         return [*events, *self._live(now), *self._change_state(ConnectionState.CONNECTED, now)]
 
@@ -245,25 +246,12 @@ class Heartbeat:
 
     def _ping(self, now: float) -> list[Event | SendPing]:
         """The ping that is due: that of the tick, which makes a probe superfluous, or a probe."""
-        if min(self._next_tick, self._probe_at) > now:
+        if min(self._schedule.next_tick, self._probe_at) > now:
             return []
-        is_probe, self._probe_at = self._next_tick > now, inf
-        tick = now if is_probe else self._tick(now)
+        is_probe, self._probe_at = self._schedule.next_tick > now, inf
+        tick = now if is_probe else self._schedule.take(now)
         key = self._rng.getrandbits(16)
         return [SendPing(*self._pings.add(key, tick, tick + self._policy.pong_timeout, is_probe=is_probe))]
-
-    def _tick(self, now: float) -> float:
-        """When the ping that is sent now counts as due; sets the next tick."""
-        interval = self._policy.ping_interval
-        late = now - self._next_tick
-        tick = self._next_tick if late <= PUNCTUAL else now
-        self._next_tick += interval * (self._rng.uniform(0.5, 1) if self._is_first else 1)
-        self._is_first = False
-        if late > interval / 4:
-            # A long delay of ours moves the whole schedule: pings in quick succession would count one silence twice. It
-            # spreads it too, since it hit every connection of the program, and they would beat in step from now on.
-            self._next_tick = now + interval + self._rng.uniform(0, min(SPREAD, SPREAD_PART * interval))
-        return tick
 
     # -- judging -------------------------------------------------------------------------------------------------------
 
@@ -285,7 +273,7 @@ class Heartbeat:
         self._pings.move(ping, Happening.STALL)
         self._pings.forget(nonce)
         self._has_excused = True  # a stall must not excuse a dead peer again and again
-        self._next_tick = min(self._next_tick, now)  # the next ping takes its place
+        self._schedule.hurry(now)  # the next ping takes its place
         return PongVoided(at=now, ping=ping.number, evidence=evidence)
 
     def _miss(self, ping: SentPing, now: float, evidence: Evidence | None) -> list[Event]:
@@ -304,7 +292,9 @@ class Heartbeat:
         self.evidence = evidence
 
     def _is_dead(self, now: float) -> bool:
-        pongless = now - self._last_pong >= self._policy.max_pongless and self._policy.liveness == "any_inbound"
+        # Where pings are sent to an idle peer only, a long time without pongs means a busy one.
+        can_be_pongless = self._policy.liveness == "any_inbound" and self._schedule.is_steady
+        pongless = can_be_pongless and now - self._last_pong >= self._policy.max_pongless
         return pongless or self._misses_since_life >= self._policy.max_missed_pongs
 
     def _has_doubt(self, now: float) -> bool:
