@@ -22,6 +22,7 @@ from .config import (
     SilencePolicy,
 )
 from .connection import Connection, open_connection
+from .dialects import builtin_dialects, load_dialects
 from .endpoint import Endpoint
 from .events import (
     Alert,
@@ -80,6 +81,7 @@ from .server import QuoteServer, ReplaySource, SyntheticSource, serve_connection
 from .session import Session, open_session
 from .supervisor import run_session
 from .transports.tls import client_context, server_context
+from .venue_events import BeatMissed, RotationAdvised
 
 __version__ = "0.1.0"
 
@@ -88,6 +90,7 @@ __all__ = [
     "AlertFailed",
     "Attempt",
     "BackoffPolicy",
+    "BeatMissed",
     "Cause",
     "ClockJumped",
     "Closed",
@@ -135,6 +138,7 @@ __all__ = [
     "ReplaySource",
     "RestartPolicy",
     "RetryScheduled",
+    "RotationAdvised",
     "ServerError",
     "ServerPolicy",
     "Session",
@@ -147,7 +151,9 @@ __all__ = [
     "Suspected",
     "SyntheticSource",
     "Verdict",
+    "builtin_dialects",
     "client_context",
+    "load_dialects",
     "open_connection",
     "open_journal",
     "open_session",

@@ -104,6 +104,7 @@ class BeatPolicy:
         needs_subscription: Nothing is due before a subscription is acknowledged, or a first beat has come.
         data_counts: Whether any byte is as good as a beat. Else data alone keeps a connection for ...
         max_beatless: ... this many seconds without any beat (at least `bound`).
+        control_counts: Whether a control-frame ping is a beat; else it may come from a machine in between.
     """
 
     period: float
@@ -112,6 +113,7 @@ class BeatPolicy:
     needs_subscription: bool = False
     data_counts: bool = False
     max_beatless: float = 60.0
+    control_counts: bool = False
 
     def __post_init__(self) -> None:
         """Validate; raises `ConfigError`."""

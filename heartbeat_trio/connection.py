@@ -10,21 +10,34 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from ._background import open_background
-from .config import HeartbeatPolicy, InboxPolicy, RestartPolicy
+from .config import InboxPolicy, RestartPolicy
 from .endpoint import Endpoint
 from .events import ConnectionState, Event, Overrun, QualitySnapshot, Quote
 from .exceptions import ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox
-from .protocol.messages import Message, Ping, Pong, Resume, Subscribe, Unsubscribe
+from .protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy
+from .protocol.messages import (
+    Beat,
+    Message,
+    Notice,
+    Ping,
+    Pong,
+    Resume,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Welcome,
+)
 from .pulse import Pulse
 from .sansio.pings import REMEMBERED
 from .sansio.quality import ConnectionQuality
 from .transports.connect import connect_transport
+from .venue_events import RotationAdvised
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +45,7 @@ if TYPE_CHECKING:
 
     import trio_websocket
 
+    from .config import HeartbeatPolicy
     from .events import PingRecord
     from .transports.abc import Connector, Transport
 
@@ -40,6 +54,9 @@ OVERRUN_INTERVAL = 1.0
 
 BACKSTOP = 5.0
 """Seconds that the kernel waits longer than we do, before it gives up what is not acknowledged."""
+
+PROTOCOL = frozenset({Ping, Beat, Welcome, Notice})
+"""Messages between programs, which the consumer of data does not see."""
 
 _E = TypeVar("_E", bound=HeartbeatTrioError)
 
@@ -138,8 +155,10 @@ class Connection:
 
     def put(self, message: Message) -> None:
         """Send a message without waiting, behind what is queued."""
-        self._transport.put(self._transport.encode(message))
-        self._pulse.note_sent()
+        data = self._transport.encode(message)
+        if data:
+            self._transport.put(data)
+            self._pulse.note_sent()
 
     def request_probe(self) -> None:
         """Send a ping now, ahead of the schedule, within `HeartbeatPolicy.max_probes`."""
@@ -155,6 +174,9 @@ class Connection:
 
     async def read(self) -> None:
         """The reader task: ends with the error that ends the connection."""
+        early, self._transport.early = self._transport.early, []
+        if early:
+            self._receive(early, trio.current_time())
         try:
             while True:
                 batch = await self._transport.receive()
@@ -186,24 +208,38 @@ class Connection:
             kind = type(message)
             if kind is Pong:
                 self._pulse.receive_pong(message, now)  # type: ignore[arg-type]  # mypy does not follow `kind`
-            elif kind is Ping:
+            elif kind in PROTOCOL:
                 is_alive = True
-                self._answer(message)
+                self._receive_protocol(message, now)
             else:
                 data.append(message)
         if data or is_alive:
             self._pulse.receive(now)
         self._pulse.note_batch(now)
         if data:
+            if any(type(message) is Subscribed for message in data):
+                self._pulse.subscribed(now)
             if any(type(message) is Quote for message in data):  # an acknowledgement proves nothing about the feed
                 self._quality.record_data(now)
             self._on_messages(data)
             if self._inbox.unreported:
                 self._overran.set()
 
-    def _answer(self, ping: Any) -> None:  # noqa: ANN401 - the caller knows that it is a Ping
-        if not ping.is_control:  # those are answered below us
-            self._transport.pong(ping)
+    def _receive_protocol(self, message: Message, now: float) -> None:
+        """What is said between programs: it is a sign of life, and no data."""
+        match message:
+            case Ping():
+                if not message.is_control:  # those are answered below us
+                    self._transport.pong(message)
+                self._pulse.receive_beat(message, now)
+            case Beat():
+                self._pulse.receive_beat(message, now)
+            case Welcome(ping_interval=float() as interval):
+                self._pulse.negotiate(interval)
+            case Notice(action="rotate"):
+                self._on_event(RotationAdvised(at=now, reason=message.text))
+            case _:
+                pass
 
     def close(self) -> None:
         """Decide what is open: pings in flight are cancelled, and the last drops told."""
@@ -253,7 +289,7 @@ async def open_connection(
 
     Args:
         endpoint: A URL (see `Endpoint`), or a `trio_websocket.WebSocketConnection` that you opened and will close.
-        heartbeat: When to ping, and when to call the peer dead.
+        heartbeat: When to ping, and when to call the peer dead; by default what suits the venue.
         restart: Its `connect_timeout` and `close_timeout` apply.
         inbox: How many messages may wait for you.
         connector: Opens byte streams; real sockets by default.
@@ -273,10 +309,11 @@ async def open_connection(
         ConnectionLost: It did not (`PongTimeout`: it stopped answering).
         SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
     """
-    heartbeat = heartbeat or HeartbeatPolicy()
+    where = Endpoint.parse(endpoint) if isinstance(endpoint, str | Endpoint) else endpoint
+    venue, parameters = (where.venue, dict(where.parameters)) if isinstance(where, Endpoint) else (None, {})
+    heartbeat = heartbeat_policy(venue, heartbeat, parameters)
     restart = restart or RestartPolicy()
     quality = quality or ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
-    where = Endpoint.parse(endpoint) if isinstance(endpoint, str | Endpoint) else endpoint
     box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
     transport: Transport | None = None
     try:
@@ -291,13 +328,14 @@ async def open_connection(
                 on_raw=on_raw,
                 user_timeout=max(heartbeat.bound, heartbeat.max_pongless) + BACKSTOP,
             )
-            is_tutorial = isinstance(where, Endpoint) and where.dialect == "tutorial"
+            has_no_nonces = isinstance(where, Endpoint) and (where.dialect == "tutorial" or not has_nonces(venue))
             pulse = Pulse(
                 transport,
                 heartbeat,
                 quality,
                 rng=rng or Random(),
-                remembered=heartbeat.max_missed_pongs if is_tutorial else REMEMBERED,
+                remembered=heartbeat.max_missed_pongs if has_no_nonces else REMEMBERED,
+                beats=beat_policy(venue, parameters),
                 on_event=on_event or _ignore,
                 on_ping=on_ping,
             )

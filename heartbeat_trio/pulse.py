@@ -23,6 +23,7 @@ from .events import (
     Suspected,
 )
 from .exceptions import PongTimeout
+from .protocol.messages import Beat, Ping
 from .sansio.cause import explain
 from .sansio.clocks import ClockWatch
 from .sansio.heartbeat import Heartbeat, SendPing
@@ -82,6 +83,7 @@ class Pulse:
         self._timer = trio.CancelScope()
         self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered)
         self.beats = None if beats is None else ServerBeats(beats, now=now)
+        self._control_counts = beats is not None and beats.control_counts
         self.rtt: float | None = None
         """The last round-trip time in seconds, None before the first."""
         quality.detector.connect(now)
@@ -105,10 +107,14 @@ class Pulse:
         if self.beats is not None:
             self.beats.receive_data(now)
 
-    def receive_beat(self, now: float, counter: int | None = None) -> None:
+    def receive_beat(self, beat: Ping | Beat, now: float) -> None:
         """The server pinged us, or beat."""
-        if self.beats is not None:
-            self.beats.receive_beat(now, counter)
+        if self.beats is None:
+            return
+        if isinstance(beat, Beat) and beat.is_scheduled:
+            self.beats.receive_beat(now, beat.counter)
+        elif isinstance(beat, Ping) and (self._control_counts or not beat.is_control):
+            self.beats.receive_beat(now)
 
     def subscribed(self, now: float) -> None:
         """The server acknowledged a subscription."""

@@ -11,7 +11,7 @@ import trio
 
 from ._background import open_background
 from ._broadcast import Broadcast, Events
-from .config import BackoffPolicy, GatePolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy, SilencePolicy
+from .config import BackoffPolicy, GatePolicy, InboxPolicy, RestartPolicy, SilencePolicy
 from .endpoint import Endpoint
 from .events import (
     Closed,
@@ -36,6 +36,7 @@ from .exceptions import LocalProtocolError
 from .feed import Feed
 from .gate import Gate
 from .inbox import Inbox
+from .protocol.dialect_schedule import heartbeat_policy
 from .protocol.messages import SYMBOL, Message
 from .sansio.quality import ConnectionQuality, Verdict
 from .supervisor import Options, Supervisor, describe_policies
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from ._background import Background
+    from .config import HeartbeatPolicy
     from .connection import Connection
     from .events import PingRecord
     from .recorder import Recorder, SessionRecorder
@@ -345,7 +347,7 @@ async def open_session(
     Args:
         endpoint: A URL, see `Endpoint`.
         subscribe: Symbols to subscribe to, on every connection.
-        heartbeat: When to ping, and when to call the peer dead.
+        heartbeat: When to ping, and when to call the peer dead; by default what suits the venue.
         backoff: How long to wait between attempts.
         restart: When to give up (never, by default) and how long connecting and closing may take.
         inbox: How many quotes may wait for you, and what gives way.
@@ -363,7 +365,7 @@ async def open_session(
         SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
     """
     where = Endpoint.parse(endpoint)
-    heartbeat = heartbeat or HeartbeatPolicy()
+    heartbeat = heartbeat_policy(where.venue, heartbeat, dict(where.parameters))
     restart = restart or RestartPolicy()
     box = Inbox(inbox or InboxPolicy())
     quality = ConnectionQuality(pong_timeout=heartbeat.pong_timeout)

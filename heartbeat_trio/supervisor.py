@@ -13,6 +13,7 @@ from .connection import Connection, open_connection
 from .endpoint import Endpoint
 from .events import Connected, Connecting, EndedForGood, Event, Lost, PongReceived, RetryScheduled
 from .exceptions import ConnectError, ConnectionClosed, ConnectionLost, GaveUp
+from .protocol.dialect_schedule import heartbeat_policy
 from .sansio.restart import GiveUp, Restarts, Retry
 
 if TYPE_CHECKING:
@@ -197,8 +198,9 @@ async def run_session(
         ConfigError: The endpoint is none, or a policy is impossible.
         GaveUp: `RestartPolicy.max_attempts` attempts failed in a row; `.history` lists them.
     """
+    where = Endpoint.parse(endpoint)
     options = Options(
-        heartbeat=heartbeat or HeartbeatPolicy(),
+        heartbeat=heartbeat_policy(where.venue, heartbeat, dict(where.parameters)),
         backoff=backoff or BackoffPolicy(),
         restart=restart or RestartPolicy(),
         inbox=inbox or InboxPolicy(),
@@ -208,4 +210,4 @@ async def run_session(
         ssl_context=ssl_context,
         on_event=on_event or (lambda _event: None),
     )
-    await Supervisor(Endpoint.parse(endpoint), options).run(handler)
+    await Supervisor(where, options).run(handler)

@@ -37,6 +37,7 @@ from ..events import (
     Subscribed,
     Suspected,
 )
+from ..venue_events import BeatMissed, RotationAdvised
 
 if TYPE_CHECKING:
     from ..sansio.quality import Verdict
@@ -89,6 +90,9 @@ def describe(event: Event) -> tuple[str, Fields] | None:
             return "pong_missed", {"missed": missed, **_blame(event.blame, event.evidence)}
         case PongVoided(local=local):
             return "ping_voided", {"local_ms": milliseconds(local), **_blame(event.blame, event.evidence)}
+        case BeatMissed(missed=missed):
+            silent_for = round(event.silent_for, 3)
+            return "beat_missed", {"missed": missed, "silent_for": silent_for, **_blame(event.blame, event.evidence)}
         case Suspected():
             return "suspect", {"suspect": event.is_suspect, **_blame(event.blame, event.evidence)}
         case StateChanged():
@@ -130,6 +134,8 @@ def _describe_watch(event: Event) -> tuple[str, Fields] | None:
             return "silence", {name: _rounded(getattr(event, name)) for name in names}
         case ClockJumped(kind=kind, seconds=seconds):
             return "clock_jump", {"kind": kind, "seconds": round(seconds, 3)}
+        case RotationAdvised(reason=reason):
+            return "rotation_advised", {"reason": reason}
         case GateChanged():
             return "gate", {"open": event.is_open, "reasons": event.reasons, "codes": event.codes}
         case Alert(rule=rule, text=text):

@@ -69,8 +69,15 @@ def beat_policy(dialect: Dialect | None, parameters: Mapping[str, str | int | fl
         grace=expects.grace,
         needs_subscription=expects.needs_subscription,
         data_counts=expects.data_counts,
+        control_counts=not any(ping.level == "text" for ping in dialect.server_pings) and not dialect.beats,
     )
     return replace(policy, max_beatless=max(policy.max_beatless, policy.bound))
+
+
+def has_nonces(dialect: Dialect | None) -> bool:
+    """Whether a pong says which ping it answers; else it answers the oldest."""
+    probe = None if dialect is None else dialect.probe
+    return probe is None or probe.level == "control" or "$id" in probe.ping
 
 
 def _own_policy(dialect: Dialect, parameters: Mapping[str, str | int | float]) -> HeartbeatPolicy:

@@ -46,7 +46,7 @@ def test_an_idle_schedule_waits_for_silence() -> None:
 
 
 def test_a_busy_peer_is_not_dead_for_want_of_pongs_that_nobody_asked_for() -> None:
-    """An hour of data without a ping, then one missed ping of two: degraded, no more. A steady schedule would call it lost."""
+    """An hour of data without a ping, then one missed ping of two: degraded, no more. A steady one: lost."""
     idle, steady = heartbeat("inbound_idle", misses=2), heartbeat("every", misses=2)
     for beating in (idle, steady):
         for minute in range(61):
