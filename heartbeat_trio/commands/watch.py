@@ -52,7 +52,8 @@ class WatchOptions:
 
     endpoints: tuple[Endpoint, ...]
     subscribe: tuple[str, ...]
-    heartbeat: HeartbeatPolicy
+    heartbeats: tuple[HeartbeatPolicy, ...]
+    """One for each endpoint."""
     backoff: BackoffPolicy
     restart: RestartPolicy
     silence: SilencePolicy
@@ -119,8 +120,8 @@ class _Watch:
                     if self.options.journal is not None:
                         self._journal = await stack.enter_async_context(open_journal(self.options.journal))
                     async with trio.open_nursery() as sessions:
-                        for endpoint in self.options.endpoints:
-                            sessions.start_soon(self._watch_one, endpoint, name=f"watch {endpoint}")
+                        for endpoint, heartbeat in zip(self.options.endpoints, self.options.heartbeats, strict=True):
+                            sessions.start_soon(self._watch_one, endpoint, heartbeat, name=f"watch {endpoint}")
                 nursery.cancel_scope.cancel()
         except ExceptionGroup as group:  # one error reaches the user; the others are consequences of it
             raise first_leaf(group) from group
@@ -141,7 +142,7 @@ class _Watch:
             self.output.put("")
             await trio.sleep(REFRESH)
 
-    async def _watch_one(self, endpoint: Endpoint) -> None:
+    async def _watch_one(self, endpoint: Endpoint, heartbeat: HeartbeatPolicy) -> None:
         await trio.lowlevel.checkpoint()
         options = self.options
         session: Session | None = None
@@ -150,7 +151,7 @@ class _Watch:
             async with open_session(
                 endpoint,
                 subscribe=options.subscribe,
-                heartbeat=options.heartbeat,
+                heartbeat=heartbeat,
                 backoff=options.backoff,
                 restart=options.restart,
                 silence=options.silence,

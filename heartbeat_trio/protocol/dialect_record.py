@@ -62,12 +62,14 @@ class ServerPing(Part, frozen=True, kw_only=True):
         level: A control frame (answered with the same payload), or a text message.
         ping: The text.
         reply: Our answer: what `ping` captured stands in it exactly as it came; ``$id`` is an id of our own.
+        result: What the server says to that, if anything.
         period: Seconds between two, where known.
     """
 
     level: Level
     ping: str = ""
     reply: str = ""
+    result: str = ""
     period: Seconds | None = None
 
 
@@ -314,7 +316,8 @@ def _texts(dialect: Dialect) -> list[tuple[tuple[str | int, ...], str, str]]:
         texts.append((("probe", "ping"), dialect.probe.ping, ""))
         texts += [(("probe", "pongs", index), pong, "") for index, pong in enumerate(dialect.probe.pongs)]
     for index, ping in enumerate(dialect.server_pings):
-        texts += [(("server_pings", index, "ping"), ping.ping, ""), (("server_pings", index, "reply"), ping.reply, "")]
+        fields = (("ping", ping.ping), ("reply", ping.reply), ("result", ping.result))
+        texts += [(("server_pings", index, field), text, "") for field, text in fields]
     texts += [(("beats", index, "message"), beat.message, "") for index, beat in enumerate(dialect.beats)]
     texts += [(("opening", "messages", index), text, "") for index, text in enumerate(dialect.opening.messages)]
     texts.append((("opening", "welcome"), dialect.opening.welcome, ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import BeatPolicy, HeartbeatPolicy
 from ..exceptions import ConfigError
@@ -72,6 +72,22 @@ def beat_policy(dialect: Dialect | None, parameters: Mapping[str, str | int | fl
         control_counts=not any(ping.level == "text" for ping in dialect.server_pings) and not dialect.beats,
     )
     return replace(policy, max_beatless=max(policy.max_beatless, policy.bound))
+
+
+def merge_policy(
+    dialect: Dialect | None,
+    given: Mapping[str, Any],
+    parameters: Mapping[str, str | int | float] | None = None,
+) -> HeartbeatPolicy:
+    """What suits a venue, with some fields given by the user. An interval that is given means pings, if only by frames.
+
+    Raises:
+        ConfigError: See `heartbeat_policy`.
+    """
+    own = heartbeat_policy(dialect, parameters=parameters)
+    if own.schedule == "never" and "ping_interval" in given:
+        own = HeartbeatPolicy()
+    return heartbeat_policy(dialect, replace(own, **given), parameters)
 
 
 def has_nonces(dialect: Dialect | None) -> bool:
