@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -172,12 +173,24 @@ def _parameters(options: dict[str, str], record: Dialect | None, shown: str) -> 
             raise ConfigError(
                 f"endpoint {shown}: unknown option {_printable(name)}; known: {', '.join(('dialect', 'engine', *known))}"
             )
-        kind = type(known[name])
-        try:
-            values.append((name, kind(text)))
-        except ValueError as error:
-            raise ConfigError(f"endpoint {shown}: {name}={_printable(text)} must be like {known[name]!r}") from error
+        value = text if isinstance(known[name], str) else _number(text)
+        if value is None:
+            raise ConfigError(f"endpoint {shown}: {name}={_printable(text)} must be like {known[name]!r}")
+        values.append((name, value))
     return tuple(values)
+
+
+def _number(text: str) -> float | None:
+    """A number, whole where it is written so; None for what is none."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _printable(text: str) -> str:

@@ -360,3 +360,41 @@ def test_sparkline() -> None:
     assert sparkline([]) == ""
     assert sparkline([5, 5]) == "▁▁"
     assert sparkline([0, 1, 7]) == "▁▂█"
+
+
+def test_dialects(tmp_path: Path) -> None:
+    """All of them as a table, one with its sources, both as JSON, one's own from a file; unknown names are usage."""
+    table = run("dialects").stdout.splitlines()
+    assert table[0].split()[:3] == ["dialect", "who", "pings"]
+    [okx] = [line for line in table if line.startswith("okx-v5")]
+    assert re.split(r"  +", okx) == ["okx-v5", "client", "text", "idle 20 s", "30 s"]
+    page = run("dialects", "htx-spot").stdout
+    for fact in ('{"ping":$unix_ms} answered by {"pong":$unix_ms}', "dead after 18 s", "verified: yes", "source: https://"):
+        assert fact in page
+    assert json.loads(run("dialects", "okx-v5", "--output", "json").stdout)["probe"]["ping"] == "ping"
+    assert len(json.loads(run("dialects", "--output", "json").stdout)) == len(table) - 1
+    file = tmp_path / "mine.toml"
+    file.write_text('[mine]\ntitle = "Mine\\u001b[31m"\nprobe = { level = "control" }\n')
+    mine = run("dialects", "mine", "--file", str(file)).stdout
+    assert "Mine\\x1b[31m" in mine
+    done = run("watch", "ws://127.0.0.1:1/#dialect=mine", "--dialects", str(file), "--max-attempts", "1")
+    assert done.returncode == 3
+    for arguments, names in [
+        (["dialects", "nope"], "choose one of ops"),
+        (["watch", "ws://127.0.0.1:1/#dialect=mine"], "dialect='mine' must be one of"),
+        (["watch", "ws://x/#dialect=binance-spot", "--ping-interval", "0.1"], "at least 0.4 s would do"),
+    ]:
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert names in done.stderr
+
+
+def test_the_dialects_are_not_read_at_import() -> None:
+    """Nor when lines are spoken; a first WebSocket endpoint reads them."""
+    code = (
+        "import heartbeat_trio as h; from heartbeat_trio.dialects import builtin_dialects as b; "
+        "h.Endpoint.parse('tcp://x:1'); print(b.cache_info().currsize); "
+        "h.Endpoint.parse('ws://x/'); print(b.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "1"]

@@ -111,6 +111,7 @@ class DialectCodec:
         self._pending: OrderedDict[str | int, _Request] = OrderedDict()
         self._spelled: OrderedDict[str, str] = OrderedDict()
         self._tokens: dict[bytes, _Rule] = {}
+        self._bare: list[_Rule] = []
         self._rules: list[_Rule] = []
         self._make_rules()
 
@@ -139,12 +140,13 @@ class DialectCodec:
             token = self._tokens.get(text)
             if token is not None:
                 return token.read(token.template, _NOTHING, text) or []
+            read = self._apply(self._bare, text.decode(), text) if self._bare else None
+            if read is not None:
+                return read
             message = _decode(text)
-            for rule in self._rules:
-                captured = rule.template.match(message)
-                read = None if captured is None else rule.read(rule.template, captured, text)
-                if read is not None:
-                    return read
+            read = self._apply(self._rules, message, text)
+            if read is not None:
+                return read
             return self._quotes(message) or [Unknown(printable(text.decode()))]
         except BAD_INPUT as error:
             return [bad_message("message", error)]
@@ -283,10 +285,20 @@ class DialectCodec:
         subscriptions = self.dialect.subscriptions
         text, item = (bind(each, self._values) for each in (text, "" if subscriptions is None else subscriptions.item))
         rule = _Rule(template(text, item), read)
-        if rule.template.is_bare:
+        if rule.template.is_bare and not rule.template.names:
             self._tokens[text.encode()] = rule
+        elif rule.template.is_bare:
+            self._bare.append(rule)
         else:
             self._rules.append(rule)
+
+    def _apply(self, rules: Sequence[_Rule], message: object, text: bytes) -> list[Message] | None:
+        for rule in rules:
+            captured = rule.template.match(message)
+            read = None if captured is None else rule.read(rule.template, captured, text)
+            if read is not None:
+                return read
+        return None
 
     def _read_pong(self, _template: Template, captured: dict[str, Any], _text: bytes) -> list[Message]:
         return [Pong(self._nonce(captured["id"]) if "id" in captured else b"")]
@@ -301,7 +313,7 @@ class DialectCodec:
     def _read_ack(
         self,
         is_subscription: bool,
-        _template: Template,
+        matched: Template,
         captured: dict[str, Any],
         text: bytes,
     ) -> list[Message] | None:
@@ -312,7 +324,8 @@ class DialectCodec:
         symbols = self._symbols(captured, request, is_subscription=is_subscription)
         answers: list[Message] = [Subscribed(each) if is_subscription else Unsubscribed(each) for each in symbols]
         # The first data may stand in the acknowledgement itself.
-        return [*answers, *self._quotes(_decode(text))] or [Beat(is_scheduled=False)]
+        quotes = [] if matched.is_bare else self._quotes(_decode(text))
+        return [*answers, *quotes] or [Beat(is_scheduled=False)]
 
     def _read_rejection(self, _template: Template, captured: dict[str, Any], _text: bytes) -> list[Message]:
         said = printable(str(captured.get("text", "")), 256)

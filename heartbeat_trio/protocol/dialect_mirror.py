@@ -7,7 +7,7 @@ shell calls `handle_timer` when `next_deadline` has come and `receive` with each
 from __future__ import annotations
 
 import gzip
-from collections import OrderedDict
+from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -94,13 +94,14 @@ class DialectMirror:
         self._started = self._reset_at = now
         self._is_over = False
         self._number = self._beaten = 0
-        self._awaited: OrderedDict[bytes, float] = OrderedDict()
+        # A venue that asks in its own words does not take a machine's pong for an answer.
+        self._counts_texts = any(ping.level == "text" for ping in dialect.server_pings)
+        self._awaited: deque[tuple[bytes, float]] = deque(maxlen=MAX_UNANSWERED)
         self._limit = None
         if dialect.limits.messages is not None:
             self._limit = RollingLimit(dialect.limits.messages, dialect.limits.message_period)
-        interval = self._interval()
-        self._timed = [_Timed(interval or ping.period, ping.ping) for ping in dialect.server_pings if ping.period]
-        self._beats = [_Timed(interval or beat.period, beat.message) for beat in dialect.beats if beat.period]
+        self._timed = [_Timed(ping.period, ping.ping) for ping in dialect.server_pings if ping.period]
+        self._beats = [_Timed(beat.period, beat.message) for beat in dialect.beats if beat.period]
         if not dialect.opening.messages:
             self._start(self._timed, now)
 
@@ -152,11 +153,6 @@ class DialectMirror:
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
-    def _interval(self) -> float | None:
-        """The period that the client asks for, where it may."""
-        value = self._values.get("beat_interval")
-        return None if value is None else float(value)
-
     def _start(self, timed: list[_Timed], now: float) -> None:
         for each in timed:
             if each.due == inf:
@@ -169,16 +165,16 @@ class DialectMirror:
         if opening.subscribe_within is not None and not self.subscribed and not opening.messages:
             at = min(at, self._started + opening.subscribe_within)
         if clock.unanswered is not None and clock.deadline is not None:
-            late = list(self._awaited.values())[clock.unanswered - self.unanswered - 1 :]
-            return min(at, late[0] + clock.deadline) if late else at
+            late = list(self._awaited)[clock.unanswered - self.unanswered - 1 :]
+            return min(at, late[0][1] + clock.deadline) if late else at
         return at if clock.deadline is None else min(at, self._reset_at + clock.deadline)
 
     def _count_unanswered(self, now: float) -> None:
         deadline = self.dialect.server_clock.deadline
         if self.dialect.server_clock.unanswered is None or deadline is None or self._drop_at() <= now:
             return
-        while self._awaited and next(iter(self._awaited.values())) + deadline <= now:
-            self._awaited.popitem(last=False)
+        while self._awaited and self._awaited[0][1] + deadline <= now:
+            self._awaited.popleft()
             self.unanswered += 1
 
     def _reset(self, what: Reset, now: float) -> None:
@@ -199,19 +195,15 @@ class DialectMirror:
         if not timed.text:  # a control frame
             self._number += 1
             payload = b"%d" % self._number
-            self._await(payload, now)
+            if not self._counts_texts:
+                self._awaited.append((payload, now))
             return [Frame("ping", payload)]
         self._beaten += timed in self._beats
         text = self._write(timed.text)
         if timed in self._timed:
-            self._await(text, now)
+            self._awaited.append((text, now))
         self._reset("server_data", now)
         return [self._say(text)]
-
-    def _await(self, what: bytes, now: float) -> None:
-        self._awaited[what] = now
-        while len(self._awaited) > MAX_UNANSWERED:
-            self._awaited.popitem(last=False)
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
@@ -221,7 +213,7 @@ class DialectMirror:
             self.pings_received += 1
             self._reset("ping", now)
             return [Frame("pong", frame.payload)] if self.answers_pings else []
-        if frame.payload in self._awaited:
+        if any(frame.payload == payload for payload, _ in self._awaited):
             self._is_answered(frame.payload, now)
         else:
             self._reset("any_pong", now)
@@ -229,16 +221,14 @@ class DialectMirror:
 
     def _is_answered(self, what: bytes, now: float) -> None:
         """A ping was answered: all before it are as well."""
-        while self._awaited:
-            awaited, _ = self._awaited.popitem(last=False)
-            if awaited == what:
-                break
+        while self._awaited.popleft()[0] != what:
+            pass
         self.answered += 1
         self._reset("pong", now)
 
     def _answer(self, text: bytes, now: float) -> list[Frame]:
         try:
-            message = text if text[:1] not in (b"{", b"[", b'"') else _decode(text)
+            message = _parse(text)
             done = self._answer_ping(text, message, now)
             for find in (self._take_reply, self._take_subscription, self._take_opening):
                 if done is None:
@@ -265,7 +255,7 @@ class DialectMirror:
             values = self._match(ping.reply, text, message) if ping.level == "text" else None
             if values is None:
                 continue
-            for awaited in list(self._awaited):
+            for awaited, _ in self._awaited:
                 asked = self._match(ping.ping, awaited, _parse(awaited))
                 if asked is not None and all(values.get(name) == token for name, token in asked.items()):
                     self._is_answered(awaited, now)
@@ -297,12 +287,18 @@ class DialectMirror:
             return [self._say(self._write(ack, {**values, **each})) for each in items]
         return [self._say(self._template(ack).render(self._with_times(values), items))]
 
-    def _take_opening(self, text: bytes, message: object, now: float) -> list[Frame] | None:
+    def _take_opening(self, _text: bytes, message: object, now: float) -> list[Frame] | None:
         for opening in self.dialect.opening.messages:
-            if self._match(opening, text, message) is not None:
-                self._start(self._timed, now)
-                self._start(self._beats, now)
-                return []
+            asked = template(opening).match(message)
+            if asked is None:
+                continue
+            interval = asked.get("beat_interval")  # the client chooses it
+            for each in (*self._timed, *self._beats):
+                if isinstance(interval, int | float) and interval > 0:
+                    each.period = interval
+            self._start(self._timed, now)
+            self._start(self._beats, now)
+            return []
         return None
 
     # -- words ---------------------------------------------------------------------------------------------------------
@@ -313,8 +309,6 @@ class DialectMirror:
     def _match(self, text: str, data: bytes, message: object) -> dict[str, bytes] | None:
         """The tokens of a message that matches, exactly as they came."""
         pattern = self._template(text)
-        if pattern.is_bare:
-            return {} if data == pattern.text.encode() else None
         if pattern.match(message) is None:
             return None
         return {name: pattern.raw(data, name) for name in pattern.captures}
@@ -340,7 +334,7 @@ class DialectMirror:
     def _say(self, text: bytes) -> Frame:
         match self.dialect.decoding.binary:
             case "gzip":
-                return Frame("binary", gzip.compress(text, 1))
+                return Frame("binary", gzip.compress(text, 1, mtime=0))
             case "json":
                 return Frame("binary", text)
             case _:
@@ -348,4 +342,4 @@ class DialectMirror:
 
 
 def _parse(text: bytes) -> object:
-    return _decode(text) if text[:1] in (b"{", b"[") else text
+    return _decode(text) if text[:1] in (b"{", b"[") else text.decode()

@@ -67,7 +67,9 @@ class Template:
         self._pieces = _split(text)
         self._paths: dict[str, Path] = {}
         self._checks: list[_Check] = []
-        if not self.is_bare:
+        if self.is_bare:
+            self._checks.append(_Check((), pattern=_as_regex(text)) if self.names else _Check((), equals=text))
+        else:
             self._compile((), _parse(self._pieces))
             self._checks.sort(key=lambda check: check.equals is _MISSING)  # what can be told apart at once comes first
 
@@ -94,9 +96,9 @@ class Template:
         return b"".join(written)
 
     def match(self, message: object) -> dict[str, Any] | None:
-        """What the placeholders stand for in a decoded JSON message, None if it is another message.
+        """What the placeholders stand for in a message, None if it is another message.
 
-        ``items`` is a list with the captures of each element.
+        A message is decoded JSON, or, for a bare text, that text. ``items`` is a list with the captures of each element.
         """
         captured: dict[str, Any] = {}
         for check in self._checks:
@@ -114,6 +116,8 @@ class Template:
         Raises:
             ValueError: It is too long to be echoed.
         """
+        if self.is_bare:
+            return msgspec.json.encode((self.match(data.decode()) or {})[name])
         token = bytes(_raw_at(Raw(data), self._paths[name]))
         if len(token) > MAX_CAPTURE:
             raise ValueError(f"a value to be echoed has at most {MAX_CAPTURE} bytes")
@@ -122,7 +126,7 @@ class Template:
     @property
     def captures(self) -> tuple[str, ...]:
         """The placeholders whose tokens `raw` gives."""
-        return tuple(self._paths)
+        return tuple(sorted(self.names - {"any"})) if self.is_bare else tuple(self._paths)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -190,7 +190,7 @@ class ExchangeSimulator:
             await connection.send(*connection.mirror.greet())
             events = connection.protocol.receive_data(b"")
             while await self._handle(events, connection):
-                events = connection.protocol.receive_data(bytes(await stream.receive_some(READ_SIZE)) or _end(connection))
+                events = await _receive(stream, connection.protocol)
             nursery.cancel_scope.cancel()
 
     async def _run_timer(self, connection: SimulatedConnection, scope: trio.CancelScope) -> None:
@@ -243,9 +243,13 @@ async def _shake_hands(stream: trio.abc.Stream, protocol: WebSocketProtocol) -> 
     return False
 
 
-def _end(connection: SimulatedConnection) -> bytes:
-    connection.protocol.receive_eof()
-    return b""
+async def _receive(stream: trio.abc.Stream, protocol: WebSocketProtocol) -> list[FrameEvent]:
+    try:
+        data = bytes(await stream.receive_some(READ_SIZE))
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        await trio.lowlevel.checkpoint()
+        data = b""
+    return protocol.receive_data(data) if data else protocol.receive_eof()
 
 
 def _as_frame(event: FrameEvent) -> Frame | None:

@@ -82,6 +82,12 @@ def test_bare_texts_and_repr() -> None:
     """What is no JSON is a token; placeholders in it are texts without quotes."""
     assert Template("ping").is_bare
     assert b"SUB A 1" == Template("SUB $symbol $id").render({"symbol": b'"A"', "id": b"1"})
+    assert {"symbol": "A", "id": "1"} == Template("SUB $symbol $id").match("SUB A 1")
+    assert b'"A"' == Template("SUB $symbol $id").raw(b"SUB A 1", "symbol")
+    assert ("id", "symbol") == Template("SUB $symbol $id $any").captures
+    assert Template("SUB $symbol").match("SUBA") is None
+    assert Template("ping").match("ping") == {}
+    assert Template("ping").match({"ping": 1}) is None
     assert Template('"a"').match("a") == {}
     assert "ping" in repr(Template("ping"))
 

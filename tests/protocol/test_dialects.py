@@ -18,7 +18,7 @@ from heartbeat_trio.exceptions import ConfigError, LocalProtocolError
 from heartbeat_trio.protocol.codec import decode_message
 from heartbeat_trio.protocol.dialect_codec import DialectCodec
 from heartbeat_trio.protocol.dialect_record import Dialect
-from heartbeat_trio.protocol.dialect_schedule import beat_policy, heartbeat_policy
+from heartbeat_trio.protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy, merge_policy
 from heartbeat_trio.protocol.messages import (
     UNMATCHED,
     Beat,
@@ -536,3 +536,18 @@ def test_each_names_its_sources_and_survives_json(name: str) -> None:
     assert dialect == msgspec.json.decode(msgspec.json.encode(dialect), type=Dialect)
     assert dialect.verified is (name not in ("kraken-v1", "kraken-v2", "gemini-v2"))
     assert json.loads(msgspec.json.encode(dialect))["name"] == name
+
+
+def test_a_users_fields_are_merged_with_what_suits_the_venue() -> None:
+    """An interval that is given means pings, where the dialect itself sends none; ids decide how pongs are matched."""
+    okx = merge_policy(DIALECTS["okx-v5"], {"ping_interval": 10})
+    assert ("inbound_idle", 10, 8) == (okx.schedule, okx.ping_interval, okx.pong_timeout)
+    htx = DIALECTS["htx-spot"]
+    assert "never" == merge_policy(htx, {"liveness": "pong_only"}).schedule
+    assert ("every", 10, 3) == tuple(
+        getattr(merge_policy(htx, {"ping_interval": 10}), field) for field in ("schedule", "ping_interval", "pong_timeout")
+    )
+    assert HeartbeatPolicy(max_missed_pongs=5) == merge_policy(None, {"max_missed_pongs": 5})
+    without = {name for name, each in DIALECTS.items() if not has_nonces(each)}
+    assert {"okx-v5", "gate-v4", "bitmex", "hyperliquid", "bitstamp", "mexc-spot", "bitget", "tutorial", "nats"} == without
+    assert has_nonces(None)
