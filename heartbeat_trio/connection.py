@@ -20,7 +20,7 @@ from .endpoint import Endpoint
 from .events import ConnectionState, Event, Overrun, QualitySnapshot, Quote
 from .exceptions import ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox
-from .protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy
+from .protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy, request_pacer
 from .protocol.messages import (
     Beat,
     Message,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from .config import HeartbeatPolicy
     from .events import PingRecord
+    from .sansio.pacing import RequestPacer
     from .transports.abc import Connector, Transport
 
 OVERRUN_INTERVAL = 1.0
@@ -77,9 +78,12 @@ class Connection:
         quality: ConnectionQuality,
         on_event: Callable[[Event], None],
         on_messages: Callable[[list[Message]], None],
+        pacer: RequestPacer,
     ) -> None:
         self.name = name
         """The endpoint, fit for printing."""
+        self.pacer = pacer
+        """How fast subscriptions may follow each other."""
         self._transport = transport
         self._pulse = pulse
         self._inbox = inbox
@@ -347,6 +351,7 @@ async def open_connection(
                 quality=quality,
                 on_event=on_event or _ignore,
                 on_messages=on_messages or box.put,
+                pacer=request_pacer(venue),
             )
             try:
                 background.start_soon(connection.read, name=f"reader {connection.name}")

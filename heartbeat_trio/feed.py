@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
 
 from .events import Event, Gap, Quote, ServerError, Silence, Subscribed
 from .exceptions import ConnectionLost
-from .protocol.messages import ErrorNotice, GapNotice, Message, Resume, Subscribe, Unsubscribe
+from .protocol.messages import ErrorNotice, GapNotice, Message, Resume, Subscribe, SubscribeAll, Unsubscribe
 from .protocol.messages import Subscribed as SubscribedMessage
 from .sansio.arbitration import FeedArbiter
 from .sansio.silence import SilenceWatch
@@ -36,6 +37,7 @@ class Feed:
         self._silence = SilenceWatch(policy)
         self._resuming: set[str] = set()
         self._timer = trio.CancelScope()
+        self._next_request = inf
         self._connection: Connection | None = None
 
     @property
@@ -56,6 +58,7 @@ class Feed:
         self._silence.forget(symbol)
         self._resuming.discard(symbol)
         if self._connection is not None:
+            self._connection.pacer.record(trio.current_time())
             self._connection.put(Unsubscribe(symbol))
 
     async def hold(self, connection: Connection) -> None:
@@ -71,8 +74,10 @@ class Feed:
             self._resuming.clear()
             self._send_wanted()
             while True:
-                with trio.CancelScope(deadline=self._silence.next_deadline()) as self._timer:
+                with trio.CancelScope(deadline=self._next_deadline()) as self._timer:
                     await trio.sleep_forever()
+                if self._next_request <= trio.current_time():
+                    self._send_wanted()
                 events = self._silence.handle_timer(trio.current_time())
                 for event in events:  # all of them before any step: a step may end the connection
                     self._on_event(event)
@@ -125,7 +130,7 @@ class Feed:
     def _receive_ack(self, symbol: str, now: float) -> None:
         if self._book.receive_ack(symbol, now):
             self._silence.acknowledged(symbol, now)
-            self._timer.deadline = self._silence.next_deadline()
+            self._timer.deadline = self._next_deadline()
             self._on_event(Subscribed(at=now, symbol=symbol))
 
     def _receive_error(self, error: ErrorNotice, now: float) -> None:
@@ -137,9 +142,27 @@ class Feed:
         self._on_event(ServerError(at=now, code=error.code, message=error.message))
 
     def _send_wanted(self) -> None:
-        if self._connection is not None:
-            for symbol in self._book.to_send():
-                self._subscribe(symbol, self._connection)
+        """Ask for what was not asked for yet, as fast as the venue allows; the rest waits for the timer."""
+        connection, now = self._connection, trio.current_time()
+        self._next_request = inf
+        while connection is not None and (symbols := self._book.to_send(connection.pacer.batch)):
+            if not connection.pacer.try_acquire(now):
+                self._next_request = connection.pacer.next_allowed(now)
+                break
+            if len(symbols) == 1:
+                self._subscribe(symbols[0], connection)
+            else:
+                self._subscribe_all(symbols, connection)
+        self._timer.deadline = self._next_deadline()
+
+    def _subscribe_all(self, symbols: list[str], connection: Connection) -> None:
+        """A venue that takes several symbols in one message knows nothing of resuming."""
+        connection.put(SubscribeAll(tuple(symbols)))
+        for symbol in symbols:
+            self._book.mark_sent(symbol, trio.current_time())
+
+    def _next_deadline(self) -> float:
+        return min(self._silence.next_deadline(), self._next_request)
 
     def _subscribe(self, symbol: str, connection: Connection) -> None:
         position = self._arbiter.position(symbol)

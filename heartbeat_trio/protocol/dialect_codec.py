@@ -26,6 +26,7 @@ from .messages import (
     Ping,
     Pong,
     Subscribe,
+    SubscribeAll,
     Subscribed,
     Unknown,
     Unsubscribe,
@@ -156,6 +157,8 @@ class DialectCodec:
         match message:
             case Subscribe(symbol=symbol):
                 return self.encode_subscription((symbol,), is_subscription=True)
+            case SubscribeAll(symbols=symbols):
+                return self.encode_subscription(symbols, is_subscription=True)
             case Unsubscribe(symbol=symbol):
                 return self.encode_subscription((symbol,), is_subscription=False)
             case Pong(token=bytes() as reply):

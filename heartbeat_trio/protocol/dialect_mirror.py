@@ -97,9 +97,12 @@ class DialectMirror:
         # A venue that asks in its own words does not take a machine's pong for an answer.
         self._counts_texts = any(ping.level == "text" for ping in dialect.server_pings)
         self._awaited: deque[tuple[bytes, float]] = deque(maxlen=MAX_UNANSWERED)
-        self._limit = None
-        if dialect.limits.messages is not None:
-            self._limit = RollingLimit(dialect.limits.messages, dialect.limits.message_period)
+        limits = dialect.limits
+        self._limit = self._subscribe_limit = None
+        if limits.messages is not None:
+            self._limit = RollingLimit(limits.messages, limits.message_period)
+        if limits.subscribes is not None:
+            self._subscribe_limit = RollingLimit(limits.subscribes, limits.subscribe_period)
         self._timed = [_Timed(ping.period, ping.ping) for ping in dialect.server_pings if ping.period]
         self._beats = [_Timed(beat.period, beat.message) for beat in dialect.beats if beat.period]
         if not dialect.opening.messages:
@@ -273,6 +276,8 @@ class DialectMirror:
             asked = self._template(request).match(message) if request else None
             if asked is None:
                 continue
+            if self._subscribe_limit is not None and not self._subscribe_limit.try_acquire(now):
+                return self._drop(POLICY_VIOLATION)
             symbols = [str(each["symbol"]) for each in asked.get("items", [asked])]
             kept = [] if subscriptions.replaces else [each for each in self.subscribed if each not in symbols]
             self.subscribed = kept + (symbols if is_wanted else [])

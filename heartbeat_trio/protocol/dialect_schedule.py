@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import BeatPolicy, HeartbeatPolicy
 from ..exceptions import ConfigError
+from ..sansio.pacing import RequestPacer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,9 @@ PROBE_PERIOD = 60.0
 
 PINGS_PART = 0.5
 """Part of a venue's message limit that pings may take: subscriptions need the rest."""
+
+PACE = 1.1
+"""Times a venue's period: the network brings requests closer together than they were sent."""
 
 MAX_PONGLESS = 60.0
 
@@ -88,6 +92,19 @@ def merge_policy(
     if own.schedule == "never" and "ping_interval" in given:
         own = HeartbeatPolicy()
     return heartbeat_policy(dialect, replace(own, **given), parameters)
+
+
+def request_pacer(dialect: Dialect | None) -> RequestPacer:
+    """How fast subscriptions may follow each other: within a venue's limits, and what pings leave of those on messages."""
+    if dialect is None:
+        return RequestPacer()
+    limits = dialect.limits
+    paces: list[tuple[int, float]] = []
+    if limits.messages is not None:
+        paces.append((max(1, int(PINGS_PART * limits.messages)), PACE * limits.message_period))
+    if limits.subscribes is not None:
+        paces.append((limits.subscribes, PACE * limits.subscribe_period))
+    return RequestPacer(paces, batch=1 if dialect.subscriptions is None else dialect.subscriptions.batch)
 
 
 def has_nonces(dialect: Dialect | None) -> bool:

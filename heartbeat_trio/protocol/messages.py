@@ -56,6 +56,12 @@ class Subscribe(msgspec.Struct, frozen=True):
     resume: Resume | None = None
 
 
+class SubscribeAll(msgspec.Struct, frozen=True):
+    """Asks for several symbols in one message, where a venue takes that."""
+
+    symbols: tuple[str, ...]
+
+
 class Unsubscribe(msgspec.Struct, frozen=True):
     """Asks for no more of a symbol's quotes."""
 
@@ -156,6 +162,7 @@ Message = (
     Ping
     | Pong
     | Subscribe
+    | SubscribeAll
     | Unsubscribe
     | Subscribed
     | Unsubscribed

@@ -194,6 +194,11 @@ def test_limits() -> None:
     bitstamp = mirror("bitstamp")
     assert [] == bitstamp.receive(text(b"x" * 512), 0.0)
     assert [Frame("close", b"1009")] == bitstamp.receive(text(b"x" * 513), 0.0)
+    dydx = mirror("dydx-v4")
+    for number in range(2):
+        ask = b'{"type":"subscribe","channel":"v4_trades","id":"S%d","batched":false}' % number
+        assert [] != dydx.receive(text(ask), 1.0)
+    assert [Frame("close", b"1008")] == dydx.receive(text(ask), 1.5)
     old = mirror("bitget")
     for minute in range(1440):
         assert [text(b"pong")] == old.receive(text(b"ping"), 60.0 * minute)

@@ -18,7 +18,7 @@ from heartbeat_trio.exceptions import ConfigError, LocalProtocolError
 from heartbeat_trio.protocol.codec import decode_message
 from heartbeat_trio.protocol.dialect_codec import DialectCodec
 from heartbeat_trio.protocol.dialect_record import Dialect
-from heartbeat_trio.protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy, merge_policy
+from heartbeat_trio.protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy, merge_policy, request_pacer
 from heartbeat_trio.protocol.messages import (
     UNMATCHED,
     Beat,
@@ -28,6 +28,7 @@ from heartbeat_trio.protocol.messages import (
     Ping,
     Pong,
     Subscribe,
+    SubscribeAll,
     Subscribed,
     Unknown,
     Unsubscribe,
@@ -505,6 +506,20 @@ def test_a_policy_against_a_venues_limit_is_refused() -> None:
     faster = heartbeat_policy(DIALECTS["binance-spot"], HeartbeatPolicy(ping_interval=0.5, max_probes=100))
     assert (0.5, 30) == (faster.ping_interval, faster.max_probes)
     assert HeartbeatPolicy() == heartbeat_policy(None)
+
+
+def test_requests_are_paced_by_what_a_venue_allows() -> None:
+    """Half of its messages, the other half is the pings'; all of its subscriptions; a tenth slower than it allows."""
+    binance, okx, plain = (request_pacer(DIALECTS[name]) for name in ("binance-spot", "okx-v5", "bybit-v5"))
+
+    assert (100, 50, 10, 1) == (binance.batch, okx.batch, plain.batch, request_pacer(None).batch)
+    assert [True, True, False] == [binance.try_acquire(1.0) for _ in range(3)]
+    assert 2.1 == binance.next_allowed(1.5)
+    assert all(okx.try_acquire(1.0) for _ in range(480))
+    assert pytest.approx(3961.0) == okx.next_allowed(2.0)
+    assert all(plain.try_acquire(1.0) for _ in range(1000))
+    both = codec("binance-spot").encode(SubscribeAll(("BTCUSDT", "ETHUSDT")))
+    assert b'{"method":"SUBSCRIBE","params":["btcusdt@bookTicker","ethusdt@bookTicker"],"id":1}' == both
 
 
 def test_where_the_absence_of_beats_means_death() -> None:

@@ -180,6 +180,32 @@ async def test_on_real_sockets(nursery: trio.Nursery, name: str, engine: str) ->
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "seconds"), [("binance-spot", 1000, 5), ("dydx-v4", 21, 11.5), ("bitget", 300, 1.5)]
+)
+async def test_many_subscriptions_are_paced(
+    autojump_clock: MockClock, nursery: trio.Nursery, name: str, count: int, seconds: float
+) -> None:
+    """In messages of as many symbols as the venue takes, as fast as it allows; after a reset once more."""
+    net = VirtualNetwork(latency=0.02)
+    exchange = await start(net, nursery, name)
+    wanted = [f"S{number}" for number in range(count)]
+    async with open_session(
+        f"ws://venue:443/#dialect={name}", subscribe=wanted, silence=PATIENT, connector=net.connect, rng=Random(1)
+    ) as session:
+        for _ in range(2):
+            await session.wait_connected()
+            begin = trio.current_time()
+            while not exchange.live or len(exchange.live[0].mirror.subscribed) < count:
+                await trio.sleep(0.01)
+            assert seconds - 1 <= trio.current_time() - begin <= seconds
+            assert wanted == [each.upper() for each in exchange.live[0].mirror.subscribed]
+            net.host("venue").reset_all()
+            await trio.sleep(0.01)
+    assert [] == exchange.dropped
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_venue_that_goes_away(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     """A client that is no WebSocket, one that leaves in good order, one that is gone: the simulator goes on."""
     net = VirtualNetwork()
