@@ -4,7 +4,8 @@ A map of the package, from the bottom up; a module imports only what stands abov
 
 - `exceptions`, `events`, `config`: what goes wrong, what happens, and what you may choose;
 - `sansio`: every decision, without I/O or clock: heartbeat, detector, cause, latency, quality, gate, silence, backoff, ...;
-- `protocol`: bytes to messages and back: the line protocol, the operations over WebSocket, WebSocket frames;
+- `protocol`: bytes to messages and back: the line protocol, the operations over WebSocket, WebSocket frames, and the
+  `dialects` of exchanges;
 - `transports`: Trio streams that carry messages: TCP, TLS, WebSocket with two engines;
 - `connection`: one connection and its three tasks, `pulse`: its pinger; `supervisor`: connect, run, lose, back off;
 - `session`: what survives, with `feed`, its quotes, and `gate`, which says whether they may be traded on;

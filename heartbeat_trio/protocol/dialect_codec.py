@@ -6,7 +6,6 @@ asked for them. What it keeps is bounded, and nothing that comes from a venue ma
 
 from __future__ import annotations
 
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +15,7 @@ import msgspec
 
 from ..exceptions import LocalProtocolError
 from .dialect_template import Template, bind, template
+from .inflate import inflate
 from .messages import (
     UNMATCHED,
     Beat,
@@ -41,21 +41,19 @@ if TYPE_CHECKING:
     from ..events import Quote
     from .dialect_record import Dialect, NoticeRule
 
-MAX_INFLATED = 2**20
-"""Bytes of a binary message after unpacking."""
-
 MAX_PENDING = 4096
 """Requests whose acknowledgement is awaited; older ones are forgotten."""
 
 MIN_INTERVAL, MAX_INTERVAL = 0.1, 3600.0
 """Seconds; a welcome that names another interval is not believed."""
 
+MAX_SHAPES = 64
+"""Sets of fields that are remembered, and fields in one."""
+
 MAX_DIGITS = 18
 """Of a counter that is written as a string."""
 
 NONCE_SIZE = 8
-_GZIP = 31
-"""zlib's word for a gzip wrapper with the largest window."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.encode
@@ -114,6 +112,7 @@ class DialectCodec:
         self._tokens: dict[bytes, _Rule] = {}
         self._bare: list[_Rule] = []
         self._rules: list[_Rule] = []
+        self._by_keys: dict[tuple[str, ...], list[_Rule]] = {}
         self._make_rules()
 
     def __repr__(self) -> str:
@@ -129,7 +128,7 @@ class DialectCodec:
             case "json":
                 return payload
             case "gzip":
-                return _inflate(payload)
+                return inflate(payload)
             case "opaque":
                 return Unknown(f"<{len(payload)} bytes>")
             case _:
@@ -145,7 +144,7 @@ class DialectCodec:
             if read is not None:
                 return read
             message = _decode(text)
-            read = self._apply(self._rules, message, text)
+            read = self._apply(self._candidates(message), message, text)
             if read is not None:
                 return read
             return self._quotes(message) or [Unknown(printable(text.decode()))]
@@ -295,6 +294,18 @@ class DialectCodec:
         else:
             self._rules.append(rule)
 
+    def _candidates(self, message: object) -> list[_Rule]:
+        """The rules that a message with these fields can match at all. A venue's messages have few sets of fields."""
+        if type(message) is not dict:
+            return self._rules
+        keys = tuple(message)
+        rules = self._by_keys.get(keys)
+        if rules is None:
+            rules = [rule for rule in self._rules if rule.template.keys <= message.keys()]
+            if len(self._by_keys) < MAX_SHAPES and len(keys) < MAX_SHAPES:
+                self._by_keys[keys] = rules
+        return rules
+
     def _apply(self, rules: Sequence[_Rule], message: object, text: bytes) -> list[Message] | None:
         for rule in rules:
             captured = rule.template.match(message)
@@ -356,17 +367,6 @@ class DialectCodec:
                 del self._pending[number]
                 return oldest.symbols
         return ()
-
-
-def _inflate(payload: bytes) -> bytes | Message:
-    inflater = zlib.decompressobj(_GZIP)
-    try:
-        text = inflater.decompress(payload, MAX_INFLATED)
-    except zlib.error as error:
-        return bad_message("gzip", error)
-    if not inflater.eof or inflater.unused_data:
-        return Invalid("bad_message", "gzip: cut off, followed by something, or more than 1 MiB")
-    return text
 
 
 def _read_welcome(_template: Template, captured: dict[str, Any], _text: bytes) -> list[Message]:

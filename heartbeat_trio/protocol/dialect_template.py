@@ -63,6 +63,8 @@ class Template:
         self.is_bare = not text.startswith(JSON_STARTS)
         self.names = frozenset(PLACEHOLDER.findall(text))
         """The placeholders, without ``$``."""
+        self.keys: frozenset[str] = frozenset()
+        """Fields that an object must have to match."""
         self._item = Template(item) if item else None
         self._pieces = _split(text)
         self._paths: dict[str, Path] = {}
@@ -70,8 +72,13 @@ class Template:
         if self.is_bare:
             self._checks.append(_Check((), pattern=_as_regex(text)) if self.names else _Check((), equals=text))
         else:
-            self._compile((), _parse(self._pieces))
-            self._checks.sort(key=lambda check: check.equals is _MISSING)  # what can be told apart at once comes first
+            pattern = _parse(self._pieces)
+            self.keys = frozenset(pattern) if isinstance(pattern, dict) else frozenset()
+            self._compile((), pattern)
+        # What can be told apart at once comes first, the longest texts above all: "2.0" stands in every message.
+        literals = [check for check in self._checks if check.equals is not _MISSING]
+        self._literals = [(check.path, check.equals) for check in sorted(literals, key=lambda each: -len(str(each.equals)))]
+        self._checks = [check for check in self._checks if check.equals is _MISSING]
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
@@ -100,13 +107,14 @@ class Template:
 
         A message is decoded JSON, or, for a bare text, that text. ``items`` is a list with the captures of each element.
         """
+        for path, expected in self._literals:
+            found = _find(message, path)
+            if found != expected or type(found) is not type(expected):
+                return None
         captured: dict[str, Any] = {}
         for check in self._checks:
             found = _find(message, check.path)
-            if check.equals is not _MISSING:
-                if type(found) is not type(check.equals) or found != check.equals:
-                    return None
-            elif found is _MISSING or not self._take(check, found, captured):
+            if found is _MISSING or not self._take(check, found, captured):
                 return None
         return captured
 

@@ -233,12 +233,19 @@ async def test_a_venue_that_goes_away(autojump_clock: MockClock, nursery: trio.N
     nursery.cancel_scope.cancel()
 
 
-async def test_a_welcome_that_does_not_come(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    """Nothing is sent before it; without it the attempt fails in time."""
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_welcome_that_does_not_come(autojump_clock: MockClock, nursery: trio.Nursery, engine: str) -> None:
+    """Nothing is sent before it; without it the attempt fails in time, or at once when cancelled, and nothing is left open."""
     net = VirtualNetwork()
     exchange = await start(net, nursery, "okx-v5")
     with pytest.raises(ConnectError, match="took longer than 5 s"):
-        async with open_connection("ws://venue:443/#dialect=kucoin-classic", connector=net.connect):
+        async with open_connection(f"ws://venue:443/#dialect=kucoin-classic{engine}", connector=net.connect):
             raise AssertionError
-    assert 1 == exchange.accepted
+    begin = trio.current_time()
+    with trio.move_on_after(1):
+        async with open_connection(f"ws://venue:443/#dialect=kucoin-classic{engine}", connector=net.connect):
+            raise AssertionError
+    assert 1.0 == trio.current_time() - begin
+    await trio.sleep(1)
+    assert (2, ()) == (exchange.accepted, exchange.live)
     nursery.cancel_scope.cancel()
