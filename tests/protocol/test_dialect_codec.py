@@ -128,6 +128,9 @@ def test_what_it_remembers_is_bounded() -> None:
     assert [Beat] != [*map(type, speaker.decode_text(b'{"result":null,"id":%d}' % (MAX_PENDING + 10)))]
     assert [Unknown] == [*map(type, speaker.decode_text(b'{"result":null,"id":10}'))]
     assert "binance-spot" in repr(speaker)
+    for number in range(200):  # messages of ever new shapes are read as well, and forgotten
+        assert [Unknown] == [*map(type, speaker.decode_text(b'{"f%d":1}' % number))]
+    assert [Subscribed("S4000")] == speaker.decode_text(b'{"result":null,"id":4001,"more":{}}')
 
 
 def test_the_oldest_request_is_meant_where_an_answer_names_none() -> None:

@@ -235,7 +235,7 @@ async def test_a_venue_that_goes_away(autojump_clock: MockClock, nursery: trio.N
 
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_welcome_that_does_not_come(autojump_clock: MockClock, nursery: trio.Nursery, engine: str) -> None:
-    """Nothing is sent before it; without it the attempt fails in time, or at once when cancelled, and nothing is left open."""
+    """Nothing is sent before it; without it the attempt fails in time, or at once when cancelled; nothing stays open."""
     net = VirtualNetwork()
     exchange = await start(net, nursery, "okx-v5")
     with pytest.raises(ConnectError, match="took longer than 5 s"):
