@@ -232,12 +232,11 @@ class Connection:
     def _receive_protocol(self, message: Message, now: float) -> None:
         """What is said between programs: it is a sign of life, and no data."""
         match message:
-            case Ping():
-                if not message.is_control:  # those are answered below us
+            case Ping() | Beat():
+                if isinstance(message, Ping) and not message.is_control:  # those are answered below us
                     self._transport.pong(message)
-                self._pulse.receive_beat(message, now)
-            case Beat():
-                self._pulse.receive_beat(message, now)
+                if self._pulse.receive_beat(message, now):
+                    self._on_messages([])  # where a server is expected to beat, that is what a pong is elsewhere
             case Welcome(ping_interval=float() as interval):
                 self._pulse.negotiate(interval)
             case Notice(action="rotate"):

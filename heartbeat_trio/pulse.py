@@ -107,14 +107,16 @@ class Pulse:
         if self.beats is not None:
             self.beats.receive_data(now)
 
-    def receive_beat(self, beat: Ping | Beat, now: float) -> None:
-        """The server pinged us, or beat."""
-        if self.beats is None:
-            return
-        if isinstance(beat, Beat) and beat.is_scheduled:
-            self.beats.receive_beat(now, beat.counter)
-        elif isinstance(beat, Ping) and (self._control_counts or not beat.is_control):
-            self.beats.receive_beat(now)
+    def receive_beat(self, beat: Ping | Beat, now: float) -> bool:
+        """The server pinged us, or beat. Whether that is what is expected of it."""
+        if isinstance(beat, Ping):
+            counts, counter = self._control_counts or not beat.is_control, None
+        else:
+            counts, counter = beat.is_scheduled, beat.counter
+        if self.beats is None or not counts:
+            return False
+        self.beats.receive_beat(now, counter)
+        return True
 
     def subscribed(self, now: float) -> None:
         """The server acknowledged a subscription."""
@@ -206,8 +208,11 @@ class Pulse:
         return self.beats.accused(now) if accused is None and self.beats is not None else accused
 
     def _judge_beats(self, evidence: Evidence | None) -> None:
-        """What is missing of the server's own pings and beats; the heartbeat ends when it is too much."""
-        if self.beats is None or self.heartbeat.is_over:
+        """What is missing of the server's own pings and beats; the heartbeat ends when it is too much.
+
+        Without evidence nobody has looked for unread bytes: what became due a moment ago is judged after that.
+        """
+        if self.beats is None or evidence is None or self.heartbeat.is_over:
             return
         now = trio.current_time()
         for event in self.beats.handle_timer(now, evidence):

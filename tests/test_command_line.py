@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import queue
 import re
 import signal
 import stat
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+import trio
 import trustme
 from rich.console import Console
 
@@ -25,6 +27,8 @@ from heartbeat_trio.observe.recording import open_recording
 from heartbeat_trio.observe.text import printable
 from heartbeat_trio.sansio.quality import ConnectionQuality
 from heartbeat_trio.server.sources import HEADER, RECORDED
+from heartbeat_trio.testing import ExchangeSimulator
+from heartbeat_trio.transports.evidence import listen_tcp
 from tests.test_recovery import QUICK, running, running_server
 
 COMMAND = [sys.executable, "-m", "heartbeat_trio"]
@@ -398,3 +402,35 @@ def test_the_dialects_are_not_read_at_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "1"]
+
+
+def test_watching_an_exchange_that_cannot_be_pinged() -> None:
+    """It was connected to, and that is success; its pings were answered, and what it says is told."""
+    ports: queue.Queue[int] = queue.Queue()
+    stop = threading.Event()
+    answered: list[int] = []
+
+    async def exchange() -> None:
+        [listener] = await listen_tcp("127.0.0.1", 0)
+        simulator = ExchangeSimulator("deribit", listener)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(simulator.run)
+            ports.put(listener.port)
+            while not stop.is_set():
+                answered.extend(connection.mirror.answered for connection in simulator.live)
+                await trio.sleep(0.02)
+            nursery.cancel_scope.cancel()
+
+    thread = threading.Thread(target=trio.run, args=(exchange,))
+    thread.start()
+    try:
+        url = f"ws://127.0.0.1:{ports.get(timeout=5)}/#dialect=deribit&beat_interval=0.2"
+        done = run("watch", url, "--subscribe", "BTC-PERPETUAL", "--duration", "1.5", "--output", "json")
+    finally:
+        stop.set()
+        thread.join(5)
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert (0, "") == (done.returncode, done.stderr)
+    assert ["connecting", "connected", "subscribed"] == events[:3]
+    assert {"pong", "lost", "beat_missed"}.isdisjoint(events)
+    assert max(answered) >= 3

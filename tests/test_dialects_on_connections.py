@@ -124,6 +124,21 @@ async def test_htx_that_stops_pinging_is_dead_in_18_s(autojump_clock: MockClock,
     nursery.cancel_scope.cancel()
 
 
+async def test_beats_are_what_pongs_are_elsewhere(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """A connection that was pinged for an hour, without any data, was no failed attempt: the next one is the first again."""
+    net = VirtualNetwork()
+    exchange = ExchangeSimulator("htx-spot", net.listen("venue", 80))
+    await nursery.start(exchange.run)
+    async with open_session("ws://venue/#dialect=htx-spot", connector=net.connect, rng=Random(1)) as session:
+        for _ in range(3):
+            await session.wait_connected()
+            assert 1 == session.attempt
+            await trio.sleep(3600)
+            net.host("venue").reset_all()
+            await trio.sleep(0.001)
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_wrong_id_is_an_unknown_pong(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     """Kraken's pongs with another's id, or with ours as a text, answer nothing; they are counted and are no life."""
     net = VirtualNetwork()

@@ -14,7 +14,7 @@ import trio
 
 from ..config import BackoffPolicy, HeartbeatPolicy, RestartPolicy, SilencePolicy
 from ..endpoint import Endpoint
-from ..events import Closed, EndedForGood, Event, PongLate, PongReceived, Quote
+from ..events import Closed, Connected, EndedForGood, Event, PongLate, PongReceived, Quote
 from ..exceptions import GaveUp
 from ..journal import open_journal
 from ..observe import jsonlines, text
@@ -101,6 +101,8 @@ class _Watch:
         self._rng = Random(options.seed)
         self._stop = trio.Event()
         self._gave_up = 0
+        pairs = zip(options.endpoints, options.heartbeats, strict=True)
+        self._never_pinged = {endpoint for endpoint, heartbeat in pairs if heartbeat.schedule == "never"}
         self._has_pong = False
         self._verdicts: dict[Endpoint, Verdict] = {}
         self._journal: Journal | None = None
@@ -205,6 +207,8 @@ class _Watch:
             self._show_event(session, event, row)
 
     def _show_event(self, session: Session, event: Event, row: Row | None) -> None:
+        if isinstance(event, Connected) and session.endpoint in self._never_pinged:
+            self._has_pong = True  # as much as can be known there
         if isinstance(event, PongReceived | PongLate):
             self._has_pong = True
             if row is not None and event.rtt is not None:

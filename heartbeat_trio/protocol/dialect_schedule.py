@@ -54,7 +54,9 @@ def heartbeat_policy(
             f"HeartbeatPolicy.ping_interval = {policy.ping_interval!r} is too short for {dialect.title}, which limits a "
             f"client's messages: at least {1 / allowed:.3g} s would do"
         )
-    return replace(policy, max_probes=int(min(policy.max_probes, PROBE_PERIOD * (allowed - pings))))
+    # A detector that asks for an answer within seconds would condemn a venue that is asked for none.
+    adaptive = policy.adaptive and policy.schedule != "never"
+    return replace(policy, adaptive=adaptive, max_probes=int(min(policy.max_probes, PROBE_PERIOD * (allowed - pings))))
 
 
 def beat_policy(dialect: Dialect | None, parameters: Mapping[str, str | int | float] | None = None) -> BeatPolicy | None:

@@ -559,6 +559,8 @@ def test_a_users_fields_are_merged_with_what_suits_the_venue() -> None:
     assert ("inbound_idle", 10, 8) == (okx.schedule, okx.ping_interval, okx.pong_timeout)
     htx = DIALECTS["htx-spot"]
     assert "never" == merge_policy(htx, {"liveness": "pong_only"}).schedule
+    assert not merge_policy(htx, {"adaptive": True}).adaptive
+    assert merge_policy(htx, {"adaptive": True, "ping_interval": 5}).adaptive
     assert ("every", 10, 3) == tuple(
         getattr(merge_policy(htx, {"ping_interval": 10}), field) for field in ("schedule", "ping_interval", "pong_timeout")
     )
