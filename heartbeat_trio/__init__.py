@@ -4,7 +4,8 @@ A map of the package, from the bottom up; a module imports only what stands abov
 
 - `exceptions`, `events`, `config`: what goes wrong, what happens, and what you may choose;
 - `sansio`: every decision, without I/O or clock: heartbeat, detector, cause, latency, quality, gate, silence, backoff, ...;
-- `protocol`: bytes to messages and back: the line protocol, the operations over WebSocket, WebSocket frames;
+- `protocol`: bytes to messages and back: the line protocol, the operations over WebSocket, WebSocket frames, and the
+  `dialects` of exchanges;
 - `transports`: Trio streams that carry messages: TCP, TLS, WebSocket with two engines;
 - `connection`: one connection and its three tasks, `pulse`: its pinger; `supervisor`: connect, run, lose, back off;
 - `session`: what survives, with `feed`, its quotes, and `gate`, which says whether they may be traded on;
@@ -17,6 +18,7 @@ A map of the package, from the bottom up; a module imports only what stands abov
 from .balancer import Balancer, open_balancer
 from .config import BackoffPolicy, GatePolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy, ServerPolicy, SilencePolicy
 from .connection import Connection, open_connection
+from .dialects import builtin_dialects, load_dialects
 from .endpoint import Endpoint
 from .events import (
     Alert,
@@ -112,6 +114,7 @@ from .session import Session, open_session
 from .supervisor import run_session
 from .transports.tls import client_context, server_context
 from .venue import VenueSnapshot
+from .venue_events import BeatMissed, RotationAdvised
 
 __version__ = "0.1.0"
 
@@ -122,6 +125,7 @@ __all__ = [
     "BackoffPolicy",
     "Balancer",
     "BalancerPolicy",
+    "BeatMissed",
     "Cause",
     "ClockJumped",
     "Closed",
@@ -192,6 +196,7 @@ __all__ = [
     "RestartPolicy",
     "RetryScheduled",
     "Rotated",
+    "RotationAdvised",
     "RotationFailed",
     "RotationPolicy",
     "RotationStarted",
@@ -213,7 +218,9 @@ __all__ = [
     "VenueLimits",
     "VenueSnapshot",
     "Verdict",
+    "builtin_dialects",
     "client_context",
+    "load_dialects",
     "open_balancer",
     "open_connection",
     "open_fleet",

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from .config import (
     BackoffPolicy,
-    HeartbeatPolicy,
     Jitter,
     LastStep,
     Liveness,
@@ -178,11 +177,12 @@ def serve(
 def watch(
     *urls: str,
     subscribe: Annotated[str, Parameter(group=QUOTES)] = "",
-    ping_interval: Annotated[float, Parameter(group=HEARTBEAT)] = 5.0,
-    pong_timeout: Annotated[float, Parameter(group=HEARTBEAT)] = 3.0,
-    max_missed: Annotated[int, Parameter(group=HEARTBEAT)] = 3,
+    ping_interval: Annotated[float | None, Parameter(group=HEARTBEAT)] = None,
+    pong_timeout: Annotated[float | None, Parameter(group=HEARTBEAT)] = None,
+    max_missed: Annotated[int | None, Parameter(group=HEARTBEAT)] = None,
     liveness: Annotated[Liveness, Parameter(group=HEARTBEAT)] = "any_inbound",
     adaptive: Annotated[bool, Parameter(group=HEARTBEAT, negative="")] = False,
+    dialects: Annotated[Path | None, Parameter(group=HEARTBEAT)] = None,
     silence: Annotated[LastStep, Parameter(group=HEARTBEAT)] = "reconnect",
     connect_timeout: Annotated[float, Parameter(group=RECONNECT)] = 5.0,
     max_attempts: Annotated[int, Parameter(group=RECONNECT)] = 10,
@@ -203,30 +203,32 @@ def watch(
     """Keep connections to quote servers alive, and show how they are.
 
     A connection whose peer falls silent is called lost after at most max-missed * ping-interval + pong-timeout seconds
-    (18 by default), and restored with everything it was subscribed to.
+    (18 by default, an exchange's own by default where one is known), and restored with everything it was subscribed to.
 
     Example: heartbeat-trio watch tcp://127.0.0.1:8080 ws://127.0.0.1:8765/ --subscribe BTCUSD
 
-    Exit codes: 0 some pong was received; 1 none was; 2 usage; 3 gave up on every endpoint. A first Ctrl-C ends with the
-    final statistics, a second one at once.
+    Exit codes: 0 some pong was received (or an exchange that cannot be pinged was connected to); 1 none was; 2 usage; 3 gave
+    up on every endpoint. A first Ctrl-C ends with the final statistics, a second one at once.
 
     Parameters
     ----------
     urls
         Where to connect: tcp://host:port, tcps://, ws://host:port/path, wss://. Options stand in the fragment:
-        #dialect=tutorial, #engine=trio-websocket.
+        #dialect=okx-v5 (see the command dialects; well-known hosts pick theirs), #engine=trio-websocket.
     subscribe
         Symbols, comma separated; without any it only pings.
     ping_interval
-        Seconds from ping to ping.
+        Seconds from ping to ping: 5, or what suits the exchange.
     pong_timeout
-        Seconds to wait for each pong.
+        Seconds to wait for each pong: 3, or what suits the exchange.
     max_missed
-        Pongs missed in a row, without any sign of life, that end a connection.
+        Pongs missed in a row, without any sign of life, that end a connection: 3, or what suits the exchange.
     liveness
         What counts as a sign of life: every byte, or pongs only.
     adaptive
         Probe at once when a pong is late: a dead peer is found in about 6 s, and at the latest as above.
+    dialects
+        File with dialects of your own (TOML), beside those of the command dialects.
     silence
         How far to go when the feed falls silent though the peer answers: none, probe, resubscribe, reconnect.
     connect_timeout
@@ -264,25 +266,25 @@ def watch(
     from .commands.common import read_token
     from .commands.watch import WatchOptions
     from .commands.watch import watch as run
+    from .dialects import load_dialects
     from .observe.alerts import parse_alert
+    from .protocol.dialect_schedule import merge_policy
     from .transports.tls import client_context
 
     if not urls:
         raise ConfigError("name at least one endpoint, such as tcp://127.0.0.1:8080")
-    endpoints = tuple(Endpoint.parse(url) for part in urls for url in _split(part))
+    known = None if dialects is None else load_dialects(dialects)
+    endpoints = tuple(Endpoint.parse(url, known) for part in urls for url in _split(part))
+    asked = {"ping_interval": ping_interval, "pong_timeout": pong_timeout, "max_missed_pongs": max_missed}
+    given = {"liveness": liveness} | {name: value for name, value in asked.items() if value is not None}
+    given |= {"adaptive": True} if adaptive else {}
     if not 0 < stats_every <= 86_400:
         raise ConfigError(f"--stats-every {stats_every} must be above 0 and at most 86400 seconds")
     return run(
         WatchOptions(
             endpoints=endpoints,
             subscribe=_split(subscribe),
-            heartbeat=HeartbeatPolicy(
-                ping_interval=ping_interval,
-                pong_timeout=pong_timeout,
-                max_missed_pongs=max_missed,
-                liveness=liveness,
-                adaptive=adaptive,
-            ),
+            heartbeats=tuple(merge_policy(each.venue, given, dict(each.parameters)) for each in endpoints),
             silence=SilencePolicy(last_step=silence),
             backoff=BackoffPolicy(initial=backoff_initial, maximum=backoff_maximum, jitter=jitter),
             restart=RestartPolicy(
@@ -332,6 +334,31 @@ def journal(
     from .commands.journal import show_journal
 
     return show_journal(folder, since=since, cause=cause, endpoint=endpoint, output=output)
+
+
+@app.command
+def dialects(name: str | None = None, *, file: Path | None = None, output: Literal["text", "json"] = "text") -> int:
+    """Show how exchanges do heartbeats: who pings, how, how often, what they allow. With a name, all that is known.
+
+    Names in brackets are for reference only. Nothing here was tried against a live exchange; each names its sources, and
+    what in it is not verified.
+
+    Example: heartbeat-trio dialects okx-v5
+
+    Exit codes: 0 success; 2 usage, or a wrong file.
+
+    Parameters
+    ----------
+    name
+        Show this one.
+    file
+        Add the dialects of a file of your own (TOML).
+    output
+        Lines for people, or JSON.
+    """
+    from .commands.dialects import show_dialects
+
+    return show_dialects(name, file=file, output=output)
 
 
 app.command(balance)

@@ -15,6 +15,7 @@ Liveness = Literal["any_inbound", "pong_only"]
 Overflow = Literal["drop_oldest", "conflate", "close"]
 Jitter = Literal["decorrelated", "full", "equal", "proportional", "none"]
 LastStep = Literal["none", "probe", "resubscribe", "reconnect"]
+PingSchedule = Literal["every", "inbound_idle", "outbound_idle", "negotiated", "never"]
 
 
 def _require(policy: object, field: str, *, minimum: float, exclusive: bool = False, maximum: float = math.inf) -> None:
@@ -58,6 +59,8 @@ class HeartbeatPolicy:
         minimum_pto: Seconds that a probe timeout has at least ...
         maximum_pto: ... and at most, while our own loop is punctual.
         max_probes: Extra pings in any 60 s; a venue's message limit.
+        schedule: A ping `every` interval; only after an interval without anything received (`inbound_idle`) or sent
+            (`outbound_idle`); `negotiated`: as `every`, but a venue may name the interval when it is connected to; `never`.
     """
 
     ping_interval: float = 5.0
@@ -69,6 +72,7 @@ class HeartbeatPolicy:
     minimum_pto: float = 0.5
     maximum_pto: float = 1.0
     max_probes: int = 30
+    schedule: PingSchedule = "every"
 
     def __post_init__(self) -> None:
         """Validate; raises `ConfigError`."""
@@ -81,11 +85,47 @@ class HeartbeatPolicy:
         _require(self, "minimum_pto", minimum=0, exclusive=True)
         _require(self, "maximum_pto", minimum=self.minimum_pto)
         _require_whole(self, "max_probes", minimum=0)
+        _require_one_of(self, "schedule", ("every", "inbound_idle", "outbound_idle", "negotiated", "never"))
 
     @property
     def bound(self) -> float:
         """The longest time, in seconds, from the peer's last byte to the verdict that it is dead."""
         return self.max_missed_pongs * self.ping_interval + self.pong_timeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeatPolicy:
+    """When a server that pings us, or beats, is dead because it no longer does. See `sansio.server_beats`.
+
+    Args:
+        period: Seconds from one beat to the next.
+        misses: Beats missing in a row that end the connection, if nothing else came either.
+        grace: Seconds that a beat may be late.
+        needs_subscription: Nothing is due before a subscription is acknowledged, or a first beat has come.
+        data_counts: Whether any byte is as good as a beat. Else data alone keeps a connection for ...
+        max_beatless: ... this many seconds without any beat (at least `bound`).
+        control_counts: Whether a control-frame ping is a beat; else it may come from a machine in between.
+    """
+
+    period: float
+    misses: int = 3
+    grace: float = 3.0
+    needs_subscription: bool = False
+    data_counts: bool = False
+    max_beatless: float = 60.0
+    control_counts: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "period", minimum=0, exclusive=True)
+        _require_whole(self, "misses", minimum=1)
+        _require(self, "grace", minimum=0)
+        _require(self, "max_beatless", minimum=0, exclusive=True)
+
+    @property
+    def bound(self) -> float:
+        """The longest time, in seconds, from the server's last byte to the verdict that it is dead."""
+        return self.misses * self.period + self.grace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

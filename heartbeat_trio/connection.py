@@ -11,23 +11,26 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from ._background import open_background
-from .config import HeartbeatPolicy, InboxPolicy, RestartPolicy
+from .config import InboxPolicy, RestartPolicy
 from .endpoint import Endpoint
 from .events import ConnectionState, Event, Overrun, QualitySnapshot, Quote
 from .exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox
-from .protocol.messages import Message, Ping, Pong, Resume, Subscribe, Unsubscribe
+from .posting import Posting
+from .protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy, request_pacer
+from .protocol.messages import Beat, Message, Notice, Ping, Pong, Resume, Subscribe, Subscribed, Unsubscribe, Welcome
 from .pulse import Pulse
 from .sansio.pings import REMEMBERED
 from .sansio.quality import ConnectionQuality
 from .transports.catch_up import catch_up
 from .transports.clock_watch import follow_clocks
 from .transports.connect import connect_transport
+from .venue_events import RotationAdvised
 
 if TYPE_CHECKING:
     import ssl
@@ -35,8 +38,10 @@ if TYPE_CHECKING:
 
     import trio_websocket
 
+    from .config import HeartbeatPolicy
     from .events import PingRecord
-    from .transports.abc import Connector, Outgoing, Transport
+    from .sansio.pacing import RequestPacer
+    from .transports.abc import Connector, Transport
     from .venue import Venue
 
 OVERRUN_INTERVAL = 1.0
@@ -45,24 +50,10 @@ OVERRUN_INTERVAL = 1.0
 BACKSTOP = 5.0
 """Seconds that the kernel waits longer than we do, before it gives up what is not acknowledged."""
 
+PROTOCOL = frozenset({Ping, Beat, Welcome, Notice})
+"""Messages between programs, which the consumer of data does not see."""
+
 _E = TypeVar("_E", bound=HeartbeatTrioError)
-
-
-class Posting:
-    """A message on its way out, as `Connection.post` gives it."""
-
-    def __init__(self, transport: Transport, outgoing: Outgoing) -> None:
-        self._transport = transport
-        self._outgoing = outgoing
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether any byte of it may have left."""
-        return self._outgoing.has_begun
-
-    def withdraw(self) -> bool:
-        """Take it back; False if it is too late, else no byte of it has left nor will."""
-        return self._transport.withdraw(self._outgoing)
 
 
 class Connection:
@@ -81,9 +72,12 @@ class Connection:
         quality: ConnectionQuality,
         on_event: Callable[[Event], None],
         on_messages: Callable[[list[Message]], None],
+        pacer: RequestPacer,
     ) -> None:
         self.name = name
         """The endpoint, fit for printing."""
+        self.pacer = pacer
+        """How fast subscriptions may follow each other."""
         self._transport = transport
         self._pulse = pulse
         self._inbox = inbox
@@ -159,7 +153,10 @@ class Connection:
 
     def put(self, message: Message) -> None:
         """Send a message without waiting, behind what is queued."""
-        self.post(message)
+        data = self._transport.encode(message)
+        if data:
+            self._transport.put(data)
+            self._pulse.note_sent()
 
     def post(self, message: Message) -> Posting:
         """Like `put`, and tells what became of it: a message that has not begun to leave can be taken back.
@@ -191,6 +188,9 @@ class Connection:
 
     async def read(self) -> None:
         """The reader task: ends with the error that ends the connection."""
+        early, self._transport.early = self._transport.early, []
+        if early:
+            self._receive(early, trio.current_time())
         try:
             while True:
                 batch = await self._transport.receive()
@@ -230,24 +230,37 @@ class Connection:
             kind = type(message)
             if kind is Pong:
                 self._pulse.receive_pong(message, now)  # type: ignore[arg-type]  # mypy does not follow `kind`
-            elif kind is Ping:
+            elif kind in PROTOCOL:
                 is_alive = True
-                self._answer(message)
+                self._receive_protocol(message, now)
             else:
                 data.append(message)
         if data or is_alive:
             self._pulse.receive(now)
         self._pulse.note_batch(now)
         if data:
+            if any(type(message) is Subscribed for message in data):
+                self._pulse.subscribed(now)
             if any(type(message) is Quote for message in data):  # an acknowledgement proves nothing about the feed
                 self._quality.record_data(now)
             self._on_messages(data)
             if self._inbox.unreported:
                 self._overran.set()
 
-    def _answer(self, ping: Any) -> None:  # noqa: ANN401 - the caller knows that it is a Ping
-        if not ping.is_control:  # those are answered below us
-            self._transport.pong(ping)
+    def _receive_protocol(self, message: Message, now: float) -> None:
+        """What is said between programs: it is a sign of life, and no data."""
+        match message:
+            case Ping() | Beat():
+                if isinstance(message, Ping) and not message.is_control:  # those are answered below us
+                    self._transport.pong(message)
+                if self._pulse.receive_beat(message, now):
+                    self._on_messages([])  # where a server is expected to beat, that is what a pong is elsewhere
+            case Welcome(ping_interval=float() as interval):
+                self._pulse.negotiate(interval)
+            case Notice(action="rotate"):
+                self._on_event(RotationAdvised(at=now, reason=message.text))
+            case _:
+                pass
 
     def close(self) -> None:
         """Decide what is open: pings in flight are cancelled, and the last drops told."""
@@ -300,7 +313,7 @@ async def open_connection(
 
     Args:
         endpoint: A URL (see `Endpoint`), or a `trio_websocket.WebSocketConnection` that you opened and will close.
-        heartbeat: When to ping, and when to call the peer dead.
+        heartbeat: When to ping, and when to call the peer dead; by default what suits the venue.
         restart: Its `connect_timeout` and `close_timeout` apply.
         inbox: How many messages may wait for you.
         connector: Opens byte streams; real sockets by default.
@@ -321,10 +334,12 @@ async def open_connection(
         ConnectionLost: It did not (`PongTimeout`: it stopped answering).
         SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
     """
-    heartbeat = heartbeat or HeartbeatPolicy()
+    where = Endpoint.parse(endpoint) if isinstance(endpoint, str | Endpoint) else endpoint
+    dialect, parameters = (where.venue, dict(where.parameters)) if isinstance(where, Endpoint) else (None, {})
+    heartbeat = heartbeat_policy(dialect, heartbeat, parameters)
     restart = restart or RestartPolicy()
     quality = quality or ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
-    where = Endpoint.parse(endpoint) if isinstance(endpoint, str | Endpoint) else endpoint
+    tell = on_event or (lambda _event: None)
     box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
     transport: Transport | None = None
     try:
@@ -339,14 +354,15 @@ async def open_connection(
                 on_raw=on_raw,
                 user_timeout=max(heartbeat.bound, heartbeat.max_pongless) + BACKSTOP,
             )
-            is_tutorial = isinstance(where, Endpoint) and where.dialect == "tutorial"
+            has_no_nonces = isinstance(where, Endpoint) and (where.dialect == "tutorial" or not has_nonces(dialect))
             pulse = Pulse(
                 transport,
                 heartbeat,
                 quality,
                 rng=rng or Random(),
-                remembered=heartbeat.max_missed_pongs if is_tutorial else REMEMBERED,
-                on_event=on_event or _ignore,
+                remembered=heartbeat.max_missed_pongs if has_no_nonces else REMEMBERED,
+                beats=beat_policy(dialect, parameters),
+                on_event=tell,
                 on_ping=on_ping,
                 venue=venue,
             )
@@ -356,8 +372,9 @@ async def open_connection(
                 pulse,
                 inbox=box,
                 quality=quality,
-                on_event=on_event or _ignore,
+                on_event=tell,
                 on_messages=on_messages or box.put,
+                pacer=request_pacer(dialect),
             )
             try:
                 background.start_soon(connection.read, name=f"reader {connection.name}")
@@ -374,7 +391,3 @@ async def open_connection(
         if transport is not None:
             with trio.move_on_after(1, shield=True):  # it never waits; shielded, since it must happen when cancelled too
                 await transport.abort()
-
-
-def _ignore(_event: Event) -> None:
-    """Nobody listens."""

@@ -17,9 +17,9 @@ from .sansio.orders import OrderLedger, Stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .connection import Posting
     from .endpoint import Endpoint
     from .events import Event
+    from .posting import Posting
     from .protocol.messages import Message
     from .session import Session
 

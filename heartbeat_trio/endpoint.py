@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
-from typing import Literal
-from urllib.parse import parse_qsl, urlsplit
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from .dialects import builtin_dialects, find_dialect, known_host, speakable_dialects
 from .exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .protocol.dialect_record import Dialect
 
 Engine = Literal["native", "trio-websocket"]
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443, "tcp": None, "tcps": None}
-_DIALECTS = {"tcp": ("lines", "tutorial"), "ws": ("ops",)}
-_OPTIONS = ("dialect", "engine")
+_LINE_DIALECTS = ("lines", "tutorial")
+_ENGINES = ("native", "trio-websocket")
 _SAFE_HOST = re.compile(r"[A-Za-z0-9._:%\-]+")
 
 
@@ -29,8 +36,10 @@ class Endpoint:
         host: Name or address, without brackets.
         port: TCP port.
         path: For WebSocket, path and query as sent; "" otherwise.
-        dialect: `lines` or `tutorial` over TCP, `ops` over WebSocket.
+        dialect: `lines` or `tutorial` over TCP; over WebSocket `ops`, or a venue's (``heartbeat-trio dialects`` lists them).
         engine: The WebSocket engine, `native` or `trio-websocket`.
+        parameters: Values for the dialect's own parameters, such as `channel`.
+        record: The dialect's record, where it is none of the package's own.
     """
 
     scheme: Literal["ws", "wss", "tcp", "tcps"]
@@ -39,6 +48,17 @@ class Endpoint:
     path: str = ""
     dialect: str = "lines"
     engine: Engine = "native"
+    parameters: tuple[tuple[str, str | int | float], ...] = ()
+    record: Dialect | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def venue(self) -> Dialect | None:
+        """What is known of the venue; None where one of our own protocols is spoken.
+
+        Raises:
+            ConfigError: There is no such dialect.
+        """
+        return find_dialect(self.dialect) if self.record is None else self.record
 
     @property
     def is_tls(self) -> bool:
@@ -60,8 +80,14 @@ class Endpoint:
         return f"{self.scheme}://{self.authority}{self.path.partition('?')[0]}"
 
     @classmethod
-    def parse(cls, url: str | Endpoint) -> Endpoint:
+    def parse(cls, url: str | Endpoint, dialects: Mapping[str, Dialect] | None = None) -> Endpoint:
         """Read an endpoint from its URL; an `Endpoint` is returned as it is.
+
+        Over WebSocket a well-known host speaks its venue's dialect unless the URL says otherwise, any other host `ops`.
+
+        Args:
+            url: The URL.
+            dialects: Those that may be spoken, as `load_dialects` gives them; by default those of the package.
 
         Raises:
             ConfigError: The URL is no endpoint; the message names the part at fault and shows what would do.
@@ -84,38 +110,87 @@ class Endpoint:
         port = port if port is not None else _DEFAULT_PORTS[parts.scheme]
         if not port:
             raise ConfigError(f"endpoint {shown}: a port from 1 to 65535 is needed; {example}")
-        kind = parts.scheme[:3] if parts.scheme.startswith("tcp") else "ws"
-        options = cls._options(parts.fragment, shown, kind)
-        path = ""
-        if kind == "ws":
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            if not path.isascii() or any(character <= " " for character in path):
-                raise ConfigError(f"endpoint {shown}: the path must be printable ASCII without spaces; percent-encode it")
-        elif parts.path not in ("", "/") or parts.query:
-            raise ConfigError(f"endpoint {shown}: a {parts.scheme}:// endpoint has no path and no query")
+        path = _path(parts, shown)
+        options = dict(parse_qsl(parts.fragment, keep_blank_values=True))
+        engine = options.pop("engine", "native") if path else "native"
+        if engine not in _ENGINES:
+            raise ConfigError(f"endpoint {shown}: engine={_printable(engine)} must be one of {', '.join(_ENGINES)}")
+        if path:
+            record = _venue(options, parts.hostname, path, dialects or builtin_dialects(), shown)
+            name = "ops" if record is None else record.name
+        else:
+            record, name = None, options.pop("dialect", _LINE_DIALECTS[0])
+            _check_dialect(name, _LINE_DIALECTS, shown)
         return cls(
             scheme=parts.scheme,  # type: ignore[arg-type]  # checked against _DEFAULT_PORTS
             host=parts.hostname,
             port=port,
             path=path,
-            dialect=options.get("dialect", _DIALECTS[kind][0]),
-            engine=options.get("engine", "native"),  # type: ignore[arg-type]  # checked by _options
+            dialect=name,
+            engine=engine,  # type: ignore[arg-type]  # checked against _ENGINES
+            parameters=_parameters(options, record, shown),
+            record=record,
         )
 
-    @staticmethod
-    def _options(fragment: str, shown: str, kind: str) -> dict[str, str]:
-        options = dict(parse_qsl(fragment, keep_blank_values=True))
-        for name, value in options.items():
-            choices: tuple[str, ...] = ()
-            if name == "dialect":
-                choices = _DIALECTS[kind]
-            elif name == "engine" and kind == "ws":
-                choices = ("native", "trio-websocket")
-            if not choices:
-                raise ConfigError(f"endpoint {shown}: unknown option {_printable(name)}; known: {', '.join(_OPTIONS)}")
-            if value not in choices:
-                raise ConfigError(f"endpoint {shown}: {name}={_printable(value)} must be one of {', '.join(choices)}")
-        return options
+
+def _path(parts: SplitResult, shown: str) -> str:
+    """Path and query as sent; "" where no WebSocket is spoken."""
+    if parts.scheme in ("ws", "wss"):
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if not path.isascii() or any(character <= " " for character in path):
+            raise ConfigError(f"endpoint {shown}: the path must be printable ASCII without spaces; percent-encode it")
+        return path
+    if parts.path not in ("", "/") or parts.query:
+        raise ConfigError(f"endpoint {shown}: a {parts.scheme}:// endpoint has no path and no query")
+    return ""
+
+
+def _venue(options: dict[str, str], host: str, path: str, dialects: Mapping[str, Dialect], shown: str) -> Dialect | None:
+    """Take the dialect out of the options, or from a well-known host; None: our own operations."""
+    name = options.pop("dialect", None) or known_host(host, path, dialects) or "ops"
+    if name in dialects and not dialects[name].speakable:
+        raise ConfigError(
+            f"endpoint {shown}: dialect={_printable(name)} is here for reference only and cannot be spoken; choose one of "
+            f"{', '.join(speakable_dialects(dialects))}"
+        )
+    _check_dialect(name, speakable_dialects(dialects), shown)
+    return find_dialect(name, dialects)
+
+
+def _check_dialect(name: str, choices: Sequence[str], shown: str) -> None:
+    if name not in choices:
+        raise ConfigError(f"endpoint {shown}: dialect={_printable(name)} must be one of {', '.join(choices)}")
+
+
+def _parameters(options: dict[str, str], record: Dialect | None, shown: str) -> tuple[tuple[str, str | int | float], ...]:
+    """The options that are left are the dialect's own parameters, each of its default's type."""
+    known: dict[str, str | int | float] = {} if record is None else dict(record.parameters)
+    if record is not None and record.subscriptions is not None and record.subscriptions.channel:
+        known["channel"] = record.subscriptions.channel
+    values: list[tuple[str, str | int | float]] = []
+    for name, text in options.items():
+        if name not in known:
+            raise ConfigError(
+                f"endpoint {shown}: unknown option {_printable(name)}; known: {', '.join(('dialect', 'engine', *known))}"
+            )
+        value = text if isinstance(known[name], str) else _number(text)
+        if value is None:
+            raise ConfigError(f"endpoint {shown}: {name}={_printable(text)} must be like {known[name]!r}")
+        values.append((name, value))
+    return tuple(values)
+
+
+def _number(text: str) -> float | None:
+    """A number, whole where it is written so; None for what is none."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _printable(text: str) -> str:

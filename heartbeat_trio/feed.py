@@ -65,7 +65,7 @@ class Feed:
         self._forget_silence(symbol)
         self._resuming.discard(symbol)
         if self._outgoing is not None:
-            self._put(self._outgoing, Unsubscribe(symbol))
+            self._put(self._outgoing, [Unsubscribe(symbol)])
 
     def advance(self, positions: Mapping[str, tuple[str, int]]) -> None:
         """Another line has brought what is wanted up to these numbers."""
@@ -128,7 +128,7 @@ class Feed:
     def receive_pong(self) -> None:
         """The peer answered a ping."""
         self._silence.receive_pong(trio.current_time())
-        self._timer.deadline = self._silence.next_deadline()
+        self._timer.deadline = self._next_deadline()
 
     def _receive_quote(self, quote: Quote, now: float, fresh: list[Message]) -> None:
         self._book.receive_data(quote.symbol, now)
@@ -159,18 +159,20 @@ class Feed:
 
     def _send_wanted(self) -> None:
         if self._outgoing is not None:
-            for symbol in self._book.to_send():
-                self._subscribe(symbol, self._outgoing)
+            self._subscribe(self._book.to_send(), self._outgoing)
 
-    def _subscribe(self, symbol: str, outgoing: Outgoing) -> None:
-        position = self._arbiter.position(symbol)
-        if position is not None:
-            self._resuming.add(symbol)
-        self._put(outgoing, Subscribe(symbol, None if position is None else Resume(*position)))
-        self._book.mark_sent(symbol, trio.current_time())
+    def _subscribe(self, symbols: Iterable[str], outgoing: Outgoing) -> None:
+        wishes: list[Subscribe] = []
+        for symbol in symbols:
+            position = self._arbiter.position(symbol)
+            if position is not None:
+                self._resuming.add(symbol)
+            wishes.append(Subscribe(symbol, None if position is None else Resume(*position)))
+            self._book.mark_sent(symbol, trio.current_time())
+        self._put(outgoing, wishes)
 
-    def _put(self, outgoing: Outgoing, message: Subscribe | Unsubscribe) -> None:
-        outgoing.put(message)
+    def _put(self, outgoing: Outgoing, messages: Iterable[Subscribe | Unsubscribe]) -> None:
+        outgoing.put(messages)
         self._timer.deadline = min(self._timer.deadline, outgoing.next_deadline())
 
     def _next_deadline(self) -> float:
@@ -202,10 +204,9 @@ class Feed:
             return
         silent = self._book.wanted if event.symbol is None else (event.symbol,)
         if event.step == "resubscribe":
-            for symbol in silent:
-                if self._book.state(symbol) is not SubscriptionState.REJECTED:
-                    self._put(outgoing, Unsubscribe(symbol))
-                    self._subscribe(symbol, outgoing)
+            asked = [symbol for symbol in silent if self._book.state(symbol) is not SubscriptionState.REJECTED]
+            self._put(outgoing, map(Unsubscribe, asked))
+            self._subscribe(asked, outgoing)
         elif event.step == "reconnect":
             what = "nothing" if event.symbol is None else f"nothing of {event.symbol}"
             text = f"{what} came from {connection.name} for {event.silent_for:.1f} s, though its pongs do"

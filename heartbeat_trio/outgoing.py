@@ -1,4 +1,4 @@
-"""Subscriptions on their way out, at the pace that the venue allows."""
+"""Subscriptions on their way out, at the pace that the venue allows, several symbols in one message where it takes them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from .events import Event, Throttled
+from .protocol.messages import Subscribe, SubscribeAll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .connection import Connection
-    from .protocol.messages import Subscribe, Unsubscribe
+    from .protocol.messages import Message, Unsubscribe
     from .venue import Venue
 
 
@@ -21,8 +22,8 @@ class Outgoing:
     """What one connection is to send. Of each symbol at most one wish of each kind waits: the last one counts.
 
     Args:
-        connection: Where it goes.
-        venue: Says when; None: at once.
+        connection: Where it goes; its `pacer` says how fast, and how many symbols one message may name.
+        venue: Says how fast all connections to it may send together; None: no matter.
         on_event: Told when something must wait.
     """
 
@@ -32,26 +33,42 @@ class Outgoing:
         self._on_event = on_event
         self._waiting: dict[tuple[type, str], Subscribe | Unsubscribe] = {}
 
-    def put(self, message: Subscribe | Unsubscribe) -> None:
-        """Send it as soon as that is allowed."""
-        if not self._waiting and self._allowed_at() <= trio.current_time():
-            self._connection.put(message)
-            return
-        if self._venue is not None and not self._waiting:
+    def put(self, messages: Iterable[Subscribe | Unsubscribe]) -> None:
+        """Send them as soon as that is allowed."""
+        had_to_wait = bool(self._waiting)
+        for message in messages:
+            key = (type(message), message.symbol)
+            self._waiting.pop(key, None)
+            self._waiting[key] = message
+        self.flush()
+        if self._waiting and not had_to_wait:
             now = trio.current_time()
-            self._on_event(Throttled(at=now, venue=self._venue.name, kind="message", delay=self._allowed_at() - now))
-        key = (type(message), message.symbol)
-        self._waiting.pop(key, None)
-        self._waiting[key] = message
+            name = self._connection.name if self._venue is None else self._venue.name
+            self._on_event(Throttled(at=now, venue=name, kind="message", delay=self._allowed_at(now) - now))
 
     def next_deadline(self) -> float:
         """When `flush` can send something; `inf` if nothing waits."""
-        return self._allowed_at() if self._waiting else inf
+        return self._allowed_at(trio.current_time()) if self._waiting else inf
 
     def flush(self) -> None:
         """Send what is allowed by now."""
-        while self._waiting and self._allowed_at() <= trio.current_time():
-            self._connection.put(self._waiting.pop(next(iter(self._waiting))))
+        now = trio.current_time()
+        while self._waiting and self._allowed_at(now) <= now and self._connection.pacer.try_acquire(now):
+            self._connection.put(self._take())
 
-    def _allowed_at(self) -> float:
-        return -inf if self._venue is None else self._venue.next_message(trio.current_time())
+    def _take(self) -> Message:
+        """The next message; where the venue takes several symbols in one, all that wait in a row, up to its limit.
+
+        Such a venue knows nothing of resuming.
+        """
+        batch = [self._waiting.pop(next(iter(self._waiting)))]
+        while self._waiting and len(batch) < self._connection.pacer.batch and isinstance(batch[0], Subscribe):
+            kind, symbol = next(iter(self._waiting))
+            if kind is not Subscribe:
+                break
+            batch.append(self._waiting.pop((kind, symbol)))
+        return batch[0] if len(batch) == 1 else SubscribeAll(tuple(message.symbol for message in batch))
+
+    def _allowed_at(self, now: float) -> float:
+        together = now if self._venue is None else self._venue.next_message(now)
+        return max(together, self._connection.pacer.next_allowed(now))

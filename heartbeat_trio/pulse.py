@@ -7,6 +7,7 @@ not extend it, because a ping is only put into the output buffer.
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
@@ -22,18 +23,21 @@ from .events import (
     Suspected,
 )
 from .exceptions import PongTimeout
+from .protocol.messages import Beat, Ping
 from .sansio.cause import explain
-from .sansio.heartbeat import PUNCTUAL, Heartbeat
+from .sansio.heartbeat import Heartbeat
 from .sansio.pinglog import PingLog
 from .sansio.pings import SendPing
+from .sansio.schedule import PUNCTUAL
+from .sansio.server_beats import ServerBeats
 from .transports.catch_up import catch_up, gather_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from .config import HeartbeatPolicy
-    from .events import Evidence, PingRecord
+    from .config import BeatPolicy, HeartbeatPolicy
+    from .events import Cause, Evidence, PingRecord
     from .protocol.messages import Pong
     from .sansio.pings import Accused
     from .sansio.quality import ConnectionQuality
@@ -50,6 +54,7 @@ class Pulse:
         quality: What happens is counted here.
         rng: Source of the phase and of the nonces.
         remembered: See `Heartbeat`.
+        beats: When the server's own pings or beats are due, where they are.
         on_event: Called with each event.
         on_ping: Called with each ping's record.
         venue: Counts what is sent.
@@ -63,6 +68,7 @@ class Pulse:
         *,
         rng: Random,
         remembered: int,
+        beats: BeatPolicy | None = None,
         on_event: Callable[[Event], None],
         on_ping: Callable[[PingRecord], None] | None,
         venue: Venue | None = None,
@@ -74,8 +80,12 @@ class Pulse:
         self._on_ping = on_ping
         self._venue = venue
         self._log = PingLog()
+        self._beat_blame: Cause | None = None
+        self._beat_evidence: Evidence | None = None
         self._timer = trio.CancelScope()
         self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered)
+        self.beats = None if beats is None else ServerBeats(beats, now=now)
+        self._control_counts = beats is not None and beats.control_counts
         self.rtt: float | None = None
         """The last round-trip time in seconds, None before the first."""
         quality.detector.connect(now)
@@ -84,16 +94,40 @@ class Pulse:
         """The pinger task; it returns when the peer is dead."""
         heartbeat = self.heartbeat
         while True:
-            with trio.CancelScope(deadline=heartbeat.next_deadline()) as self._timer:
+            with trio.CancelScope(deadline=self._next_deadline()) as self._timer:
                 await trio.sleep_forever()
             evidence = await self._investigate(due=self._timer.deadline)
             self._perform(heartbeat.handle_timer(trio.current_time(), evidence))
+            self._judge_beats(evidence)
             if heartbeat.is_over:
                 return
 
     def receive(self, now: float) -> None:
         """Bytes came that belong to no pong."""
         self._perform(self.heartbeat.receive_data(now))
+        if self.beats is not None:
+            self.beats.receive_data(now)
+
+    def receive_beat(self, beat: Ping | Beat, now: float) -> bool:
+        """The server pinged us, or beat. Whether that is what is expected of it."""
+        if isinstance(beat, Ping):
+            counts, counter = self._control_counts or not beat.is_control, None
+        else:
+            counts, counter = beat.is_scheduled, beat.counter
+        if self.beats is None or not counts:
+            return False
+        self.beats.receive_beat(now, counter)
+        return True
+
+    def subscribed(self, now: float) -> None:
+        """The server acknowledged a subscription."""
+        if self.beats is not None:
+            self.beats.subscribed(now)
+
+    def negotiate(self, interval: float) -> None:
+        """The server named the interval, in seconds, at which it wants to be pinged."""
+        self.heartbeat.negotiate(interval, trio.current_time())
+        self._move_timer()
 
     def receive_pong(self, pong: Pong, now: float) -> None:
         """A pong came."""
@@ -105,6 +139,8 @@ class Pulse:
         events = self.heartbeat.receive_pong(pong.nonce, now, receipt=pong.receipt, network=network, evidence=evidence)
         if not events:
             self._quality.record_unknown_pong(now)
+        elif self.beats is not None:
+            self.beats.receive_data(now)
         self._perform(events)
 
     def note_batch(self, now: float) -> None:
@@ -128,10 +164,9 @@ class Pulse:
     def close(self) -> None:
         """The connection ended: pings in flight are cancelled."""
         now = trio.current_time()
-        for _ in range(self.heartbeat.in_flight):
-            self._quality.record_cancelled(now)
-        for event in self.heartbeat.close(now):
-            self._on_event(event)
+        self._end_heartbeat(now)
+        if self.beats is not None:
+            self.beats.close()
         self._quality.detector.disconnect(now)
         self._log.close()
         self._hand_on_records()
@@ -143,8 +178,17 @@ class Pulse:
 
     def why_dead(self, name: str) -> PongTimeout:
         """The peer's death in words, with whose fault it was."""
-        heartbeat = self.heartbeat
-        silent_for = heartbeat.silent_for(trio.current_time())
+        heartbeat, beats, now = self.heartbeat, self.beats, trio.current_time()
+        silent_for = heartbeat.silent_for(now)
+        if beats is not None and beats.is_over:
+            return PongTimeout(
+                f"no ping or beat from {name} for {beats.silent_for(now):.1f} s, {beats.missed} were due; last sign of life "
+                f"{silent_for:.1f} s ago",
+                missed=beats.missed,
+                silent_for=silent_for,
+                blame=self._beat_blame,
+                evidence=self._beat_evidence,
+            )
         why = "" if heartbeat.blame is None else f": {explain(heartbeat.blame, heartbeat.evidence)}"
         return PongTimeout(
             f"no pong from {name}, {heartbeat.missed_pongs} missed; last sign of life {silent_for:.1f} s ago{why}",
@@ -159,12 +203,12 @@ class Pulse:
     async def _investigate(self, due: float) -> Evidence | None:
         """If a verdict is due: make sure that nothing lies unread, then gather what is known. `due`: when we should wake."""
         await trio.lowlevel.checkpoint()
-        heartbeat, woken = self.heartbeat, trio.current_time()
-        if heartbeat.accused(woken) is None:
+        woken = trio.current_time()
+        if self._accused(woken) is None:
             return None
         await catch_up(self._transport)
         now = trio.current_time()
-        accused = heartbeat.accused(now)
+        accused = self._accused(now)
         if accused is None:  # the answer lay unread
             return None
         return self._gather(accused, now, lateness=woken - due if woken - due > PUNCTUAL else 0.0)
@@ -173,8 +217,37 @@ class Pulse:
         quiet_for = self.heartbeat.quiet_for(now)
         return gather_evidence(self._transport, accused, quiet_for=quiet_for, lateness=lateness)
 
+    def _accused(self, now: float) -> Accused | None:
+        accused = self.heartbeat.accused(now)
+        return self.beats.accused(now) if accused is None and self.beats is not None else accused
+
+    def _judge_beats(self, evidence: Evidence | None) -> None:
+        """What is missing of the server's own pings and beats; the heartbeat ends when it is too much.
+
+        Without evidence nobody has looked for unread bytes: what became due a moment ago is judged after that.
+        """
+        if self.beats is None or evidence is None or self.heartbeat.is_over:
+            return
+        now = trio.current_time()
+        for event in self.beats.handle_timer(now, evidence):
+            self._beat_blame, self._beat_evidence = event.blame, event.evidence
+            self._on_event(event)
+        if self.beats.is_over:
+            self._end_heartbeat(now)
+            self._judge_detector(now)
+
+    def _end_heartbeat(self, now: float) -> None:
+        for _ in range(self.heartbeat.in_flight):
+            self._quality.record_cancelled(now)
+        for event in self.heartbeat.close(now):
+            self._on_event(event)
+
     def _move_timer(self) -> None:
-        self._timer.deadline = self.heartbeat.next_deadline()
+        self._timer.deadline = self._next_deadline()
+
+    def _next_deadline(self) -> float:
+        beats = inf if self.beats is None else self.beats.next_deadline()
+        return min(self.heartbeat.next_deadline(), beats)
 
     def _perform(self, decisions: Sequence[Event | SendPing]) -> None:
         now = trio.current_time()

@@ -11,7 +11,7 @@ import trio
 
 from ._background import open_background
 from ._broadcast import Broadcast, Events
-from .config import BackoffPolicy, GatePolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy, SilencePolicy
+from .config import BackoffPolicy, GatePolicy, InboxPolicy, RestartPolicy, SilencePolicy
 from .endpoint import Endpoint
 from .events import (
     Closed,
@@ -34,6 +34,7 @@ from .exceptions import LocalProtocolError
 from .feed import Feed
 from .gate import Gate, Gates
 from .inbox import Inbox
+from .protocol.dialect_schedule import heartbeat_policy
 from .protocol.messages import SYMBOL, Message
 from .recorder import describe
 from .sansio.quality import ConnectionQuality
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from ._background import Background
-    from .connection import Connection, Posting
+    from .config import HeartbeatPolicy
+    from .connection import Connection
     from .events import PingRecord
+    from .posting import Posting
     from .recorder import Recorder, SessionRecorder
     from .transports.abc import Connector
     from .venue import Venue
@@ -281,7 +284,7 @@ async def open_session(
     Args:
         endpoint: A URL, see `Endpoint`.
         subscribe: Symbols to subscribe to, on every connection.
-        heartbeat: When to ping, and when to call the peer dead.
+        heartbeat: When to ping, and when to call the peer dead; by default what suits the venue.
         backoff: How long to wait between attempts.
         restart: When to give up (never, by default) and how long connecting and closing may take.
         inbox: How many quotes may wait for you, and what gives way.
@@ -300,7 +303,8 @@ async def open_session(
         SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
     """
     where = Endpoint.parse(endpoint)
-    heartbeat, backoff, restart = heartbeat or HeartbeatPolicy(), backoff or BackoffPolicy(), restart or RestartPolicy()
+    heartbeat = heartbeat_policy(where.venue, heartbeat, dict(where.parameters))
+    backoff, restart = backoff or BackoffPolicy(), restart or RestartPolicy()
     silence, subscribe = silence or SilencePolicy(), tuple(subscribe)
     box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
     quality = ConnectionQuality(pong_timeout=heartbeat.pong_timeout)

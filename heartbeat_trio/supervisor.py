@@ -15,6 +15,7 @@ from .connection import Connection, open_connection
 from .endpoint import Endpoint
 from .events import ClockJumped, Connected, Connecting, EndedForGood, Event, Lost, PongReceived, RetryScheduled, Throttled
 from .exceptions import ConnectError, ConnectionClosed, ConnectionLost, GaveUp
+from .protocol.dialect_schedule import heartbeat_policy
 from .sansio.restart import GiveUp, Restarts, Retry
 from .transports.clock_watch import follow_clocks
 
@@ -248,8 +249,9 @@ async def run_session(
         ConfigError: The endpoint is none, or a policy is impossible.
         GaveUp: `RestartPolicy.max_attempts` attempts failed in a row; `.history` lists them.
     """
+    where = Endpoint.parse(endpoint)
     options = Options(
-        heartbeat=heartbeat or HeartbeatPolicy(),
+        heartbeat=heartbeat_policy(where.venue, heartbeat, dict(where.parameters)),
         backoff=backoff or BackoffPolicy(),
         restart=restart or RestartPolicy(),
         inbox=inbox or InboxPolicy(),
@@ -259,4 +261,4 @@ async def run_session(
         ssl_context=ssl_context,
         on_event=on_event or (lambda _event: None),
     )
-    await Supervisor(Endpoint.parse(endpoint), options).run(handler)
+    await Supervisor(where, options).run(handler)

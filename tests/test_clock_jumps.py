@@ -225,7 +225,7 @@ async def test_the_watch_command_follows(monkeypatch: pytest.MonkeyPatch, autoju
     options = watch.WatchOptions(
         endpoints=(Endpoint.parse(URL),),
         subscribe=(),
-        heartbeat=SLOW,
+        heartbeats=(SLOW,),
         backoff=BackoffPolicy(),
         restart=RestartPolicy(),
         silence=SilencePolicy(),

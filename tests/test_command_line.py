@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import queue
 import re
 import signal
 import stat
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+import trio
 import trustme
 from rich.console import Console
 
@@ -28,6 +30,8 @@ from heartbeat_trio.observe.text import printable
 from heartbeat_trio.protocol.venue_records import ALIASES, venue_names
 from heartbeat_trio.sansio.quality import ConnectionQuality
 from heartbeat_trio.server.recorded import HEADER, RECORDED
+from heartbeat_trio.testing import ExchangeSimulator
+from heartbeat_trio.transports.evidence import listen_tcp
 from tests.test_recovery import QUICK, running, running_server
 
 COMMAND = [sys.executable, "-m", "heartbeat_trio"]
@@ -393,3 +397,73 @@ def test_sparkline() -> None:
     assert sparkline([]) == ""
     assert sparkline([5, 5]) == "▁▁"
     assert sparkline([0, 1, 7]) == "▁▂█"
+
+
+def test_dialects(tmp_path: Path) -> None:
+    """All of them as a table, one with its sources, both as JSON, one's own from a file; unknown names are usage."""
+    table = run("dialects").stdout.splitlines()
+    assert table[0].split()[:3] == ["dialect", "who", "pings"]
+    [okx] = [line for line in table if line.startswith("okx-v5")]
+    assert re.split(r"  +", okx) == ["okx-v5", "client", "text", "idle 20 s", "30 s"]
+    page = run("dialects", "htx-spot").stdout
+    for fact in ('{"ping":$unix_ms} answered by {"pong":$unix_ms}', "dead after 18 s", "verified: yes", "source: https://"):
+        assert fact in page
+    assert json.loads(run("dialects", "okx-v5", "--output", "json").stdout)["probe"]["ping"] == "ping"
+    assert len(json.loads(run("dialects", "--output", "json").stdout)) == len(table) - 1
+    file = tmp_path / "mine.toml"
+    file.write_text('[mine]\ntitle = "Mine\\u001b[31m"\nprobe = { level = "control" }\n')
+    mine = run("dialects", "mine", "--file", str(file)).stdout
+    assert "Mine\\x1b[31m" in mine
+    done = run("watch", "ws://127.0.0.1:1/#dialect=mine", "--dialects", str(file), "--max-attempts", "1")
+    assert done.returncode == 3
+    for arguments, names in [
+        (["dialects", "nope"], "choose one of ops"),
+        (["watch", "ws://127.0.0.1:1/#dialect=mine"], "dialect='mine' must be one of"),
+        (["watch", "ws://x/#dialect=binance-spot", "--ping-interval", "0.1"], "at least 0.4 s would do"),
+    ]:
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert names in done.stderr
+
+
+def test_the_dialects_are_not_read_at_import() -> None:
+    """Nor when lines are spoken; a first WebSocket endpoint reads them."""
+    code = (
+        "import heartbeat_trio as h; from heartbeat_trio.dialects import builtin_dialects as b; "
+        "h.Endpoint.parse('tcp://x:1'); print(b.cache_info().currsize); "
+        "h.Endpoint.parse('ws://x/'); print(b.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "1"]
+
+
+def test_watching_an_exchange_that_cannot_be_pinged() -> None:
+    """It was connected to, and that is success; its pings were answered, and what it says is told."""
+    ports: queue.Queue[int] = queue.Queue()
+    stop = threading.Event()
+    answered: list[int] = []
+
+    async def exchange() -> None:
+        [listener] = await listen_tcp("127.0.0.1", 0)
+        simulator = ExchangeSimulator("deribit", listener)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(simulator.run)
+            ports.put(listener.port)
+            while not stop.is_set():
+                answered.extend(connection.mirror.answered for connection in simulator.live)
+                await trio.sleep(0.02)
+            nursery.cancel_scope.cancel()
+
+    thread = threading.Thread(target=trio.run, args=(exchange,))
+    thread.start()
+    try:
+        url = f"ws://127.0.0.1:{ports.get(timeout=5)}/#dialect=deribit&beat_interval=0.2"
+        done = run("watch", url, "--subscribe", "BTC-PERPETUAL", "--duration", "1.5", "--output", "json")
+    finally:
+        stop.set()
+        thread.join(5)
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert (0, "") == (done.returncode, done.stderr)
+    assert ["connecting", "connected", "subscribed"] == events[:3]
+    assert {"pong", "lost", "beat_missed"}.isdisjoint(events)
+    assert max(answered) >= 3

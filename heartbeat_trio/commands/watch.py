@@ -14,7 +14,7 @@ import trio
 
 from ..config import BackoffPolicy, HeartbeatPolicy, RestartPolicy, SilencePolicy
 from ..endpoint import Endpoint
-from ..events import ClockJumped, Closed, EndedForGood, Event, PongLate, PongReceived, Quote
+from ..events import ClockJumped, Closed, Connected, EndedForGood, Event, PongLate, PongReceived, Quote
 from ..exceptions import GaveUp
 from ..journal import open_journal
 from ..observe import jsonlines, text
@@ -52,7 +52,8 @@ class WatchOptions:
 
     endpoints: tuple[Endpoint, ...]
     subscribe: tuple[str, ...]
-    heartbeat: HeartbeatPolicy
+    heartbeats: tuple[HeartbeatPolicy, ...]
+    """One for each endpoint."""
     backoff: BackoffPolicy
     restart: RestartPolicy
     silence: SilencePolicy
@@ -100,6 +101,8 @@ class _Watch:
         self._rng = Random(options.seed)
         self._stop = trio.Event()
         self._gave_up = 0
+        pairs = zip(options.endpoints, options.heartbeats, strict=True)
+        self._never_pinged = {endpoint for endpoint, heartbeat in pairs if heartbeat.schedule == "never"}
         self._has_pong = False
         self._verdicts: dict[Endpoint, Verdict] = {}
         self._journal: Journal | None = None
@@ -118,8 +121,8 @@ class _Watch:
                     if self.options.journal is not None:
                         self._journal = await stack.enter_async_context(open_journal(self.options.journal))
                     async with trio.open_nursery() as sessions:
-                        for endpoint in self.options.endpoints:
-                            sessions.start_soon(self._watch_one, endpoint, name=f"watch {endpoint}")
+                        for endpoint, heartbeat in zip(self.options.endpoints, self.options.heartbeats, strict=True):
+                            sessions.start_soon(self._watch_one, endpoint, heartbeat, name=f"watch {endpoint}")
                 nursery.cancel_scope.cancel()
         except ExceptionGroup as group:  # one error reaches the user; the others are consequences of it
             raise first_leaf(group) from group
@@ -140,7 +143,7 @@ class _Watch:
             self.output.put("")
             await trio.sleep(REFRESH)
 
-    async def _watch_one(self, endpoint: Endpoint) -> None:
+    async def _watch_one(self, endpoint: Endpoint, heartbeat: HeartbeatPolicy) -> None:
         await trio.lowlevel.checkpoint()
         options = self.options
         session: Session | None = None
@@ -150,7 +153,7 @@ class _Watch:
                 async with open_session(
                     endpoint,
                     subscribe=options.subscribe,
-                    heartbeat=options.heartbeat,
+                    heartbeat=heartbeat,
                     backoff=options.backoff,
                     restart=options.restart,
                     silence=options.silence,
@@ -208,6 +211,8 @@ class _Watch:
             self._show_event(session, event, row)
 
     def _show_event(self, session: Session, event: Event, row: Row | None) -> None:
+        if isinstance(event, Connected) and session.endpoint in self._never_pinged:
+            self._has_pong = True  # as much as can be known there
         if isinstance(event, PongReceived | PongLate):
             self._has_pong = True
             if row is not None and event.rtt is not None:

@@ -38,6 +38,7 @@ from ..events import (
     Subscribed,
     Suspected,
 )
+from ..venue_events import BeatMissed, RotationAdvised
 from .line_text import line_fields
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def describe(event: Event) -> tuple[str, Fields] | None:
             return "pong_missed", {"ping": ping, "missed": missed, **_blame(event.blame, event.evidence)}
         case PongVoided(ping=ping, local=local):
             return "ping_voided", {"ping": ping, "local_ms": milliseconds(local), **_blame(event.blame, event.evidence)}
+        case BeatMissed(missed=missed):
+            silent_for = round(event.silent_for, 3)
+            return "beat_missed", {"missed": missed, "silent_for": silent_for, **_blame(event.blame, event.evidence)}
         case Suspected():
             return "suspect", {"suspect": event.is_suspect, **_blame(event.blame, event.evidence)}
         case StateChanged():
@@ -135,6 +139,8 @@ def _describe_watch(event: Event) -> tuple[str, Fields] | None:
             return "silence", {name: _rounded(getattr(event, name)) for name in names}
         case ClockJumped(kind=kind, seconds=seconds):
             return "clock_jump", {"kind": kind, "seconds": round(seconds, 3)}
+        case RotationAdvised(reason=reason):
+            return "rotation_advised", {"reason": reason}
         case GateChanged():
             return "gate", {"open": event.is_open, "reasons": event.reasons, "codes": event.codes}
         case Alert(rule=rule, text=text):

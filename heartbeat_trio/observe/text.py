@@ -35,6 +35,7 @@ from ..events import (
     Suspected,
 )
 from ..sansio.cause import explain
+from ..venue_events import BeatMissed, RotationAdvised
 from .line_text import describe_lines
 from .printable import printable as printable
 
@@ -77,6 +78,8 @@ def _describe_ping(event: Event) -> str | None:
             return f"pong missed ({missed} since the last one) [{blame.value}]"
         case PongVoided():
             return f"a pong was late through a delay of our own, and is not counted{_blame(event.blame, event.evidence)}"
+        case BeatMissed():
+            return f"no ping or beat from the server for {event.silent_for:.1f} s{_blame(event.blame, event.evidence)}"
         case Suspected(is_suspect=True):
             return "suspect: an answer is overdue" + ("" if event.blame is None else f" [{event.blame.value}]")
         case Suspected():
@@ -120,6 +123,8 @@ def _describe_watch(event: Event) -> str | None:
             return f"the machine slept for {seconds:.1f} s; asking the peer at once"
         case ClockJumped(seconds=seconds):
             return f"the machine's clock was set by {seconds:+.1f} s"
+        case RotationAdvised(reason=reason):
+            return f"the server asks to be left: {printable(reason)}"
         case GateChanged(is_open=True):
             return "trading gate open"
         case GateChanged(reasons=reasons):

@@ -7,6 +7,7 @@ stand in `orders`.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -18,6 +19,8 @@ STREAM = re.compile(r"[A-Za-z0-9\-]{1,32}")
 CODE = re.compile(r"[a-z_]{1,64}")
 NONCE = re.compile(rb"[!-~]{1,64}")
 MAX_SEQ = 2**63 - 1
+UNMATCHED = b"\0"
+"""Nonce of a pong that cannot be an answer to a ping of ours. No nonce of ours looks like it."""
 
 
 class Ping(msgspec.Struct, frozen=True):
@@ -53,6 +56,12 @@ class Subscribe(msgspec.Struct, frozen=True):
 
     symbol: str
     resume: Resume | None = None
+
+
+class SubscribeAll(msgspec.Struct, frozen=True):
+    """Asks for several symbols in one message, where a venue takes that."""
+
+    symbols: tuple[str, ...]
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
@@ -109,6 +118,35 @@ class Goodbye(msgspec.Struct, frozen=True):
     retry_after: float
 
 
+class Beat(msgspec.Struct, frozen=True):
+    """The server says that it lives, and wants no answer.
+
+    ``counter`` is +1 per beat where there is one. ``is_scheduled`` is False for what comes at no fixed time: a banner, the
+    result of an answer of ours.
+    """
+
+    counter: int | None = None
+    is_scheduled: bool = True
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The server is ready. ``ping_interval`` is in seconds, None where it names none."""
+
+    ping_interval: float | None = None
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """The server asks for something.
+
+    ``action`` is `rotate` (open another connection, then leave this one), `error`, `resync` or `info`; ``text`` says why,
+    and ``code`` is the venue's own, "" where there is none.
+    """
+
+    action: Literal["rotate", "error", "resync", "info"]
+    text: str
+    code: str = ""
+
+
 class Invalid(msgspec.Struct, frozen=True):
     """What came is no message of the protocol; the connection can stay. The server answers it with an `ErrorNotice`."""
 
@@ -126,6 +164,7 @@ Message = (
     Ping
     | Pong
     | Subscribe
+    | SubscribeAll
     | Unsubscribe
     | Subscribed
     | Unsubscribed
@@ -134,6 +173,9 @@ Message = (
     | GapNotice
     | ErrorNotice
     | Goodbye
+    | Beat
+    | Welcome
+    | Notice
     | Invalid
     | Unknown
     | Quote

@@ -33,6 +33,7 @@ from .cause import STALL, classify, classify_peer, is_path_dead
 from .detector import AdaptiveDetector, Level
 from .limits import RollingLimit
 from .pings import REMEMBERED, Accused, Fate, Happening, PingLedger, SendPing, SentPing
+from .schedule import PingSchedule
 
 if TYPE_CHECKING:
     from random import Random
@@ -40,14 +41,8 @@ if TYPE_CHECKING:
     from ..config import HeartbeatPolicy
     from ..events import Receipt
 
-PUNCTUAL = 0.005
-"""A wake-up later than this many seconds is our own delay: the ping's deadline then counts from the wake-up."""
-
 NOTICEABLE = 0.05
 """Seconds from the kernel's receipt of a pong to ours from which on the delay is blamed on our own loop."""
-
-SPREAD, SPREAD_PART = 1.0, 0.2
-"""Seconds, and part of an interval, by which connections ping sooner after a stall of our own, not to beat in step."""
 
 PROBE_PERIOD = 60.0
 """Seconds in which `HeartbeatPolicy.max_probes` may be sent."""
@@ -56,8 +51,7 @@ PROBE_PERIOD = 60.0
 class Heartbeat:
     """Decides when to ping, what became of each ping, and when the peer is dead.
 
-    The first ping is due at once, the second U(0.5, 1) intervals later (so that connections opened together do not beat in
-    step), then one every interval on an absolute schedule. A tick missed asleep is skipped; a long sleep moves the rest.
+    When pings are due is the business of `schedule`. A tick missed asleep is skipped; a long sleep moves the rest.
 
     A miss counts towards the end only if its ping was due after the last sign of life, so that a silent peer is called
     dead between ``(max_missed_pongs - 1) * ping_interval + pong_timeout`` and `HeartbeatPolicy.bound` seconds after the
@@ -75,8 +69,7 @@ class Heartbeat:
         self._policy = policy
         self._rng = rng
         self._pings = PingLedger(remembered)
-        self._next_tick = now
-        self._is_first = True
+        self._schedule = PingSchedule(policy, now=now, rng=rng)
         self._probe_at = inf
         self._probes = RollingLimit(max(1, policy.max_probes), PROBE_PERIOD)
         self._detector = AdaptiveDetector(policy) if policy.adaptive else None
@@ -139,7 +132,7 @@ class Heartbeat:
         if self.is_over:
             return inf
         detector = inf if self._detector is None else self._detector.next_deadline()
-        return min(self._next_tick, self._probe_at, self._pings.earliest_deadline(), detector)
+        return min(self._schedule.next_tick, self._probe_at, self._pings.earliest_deadline(), detector)
 
     def accused(self, now: float) -> Accused | None:
         """What `handle_timer` would judge now: first make sure that nothing lies unread, and gather evidence about this.
@@ -176,8 +169,13 @@ class Heartbeat:
     def bytes_sent(self, now: float) -> None:
         """Bytes that are no ping left us: the adaptive detector watches for their acknowledgement."""
         self._last_sent = now
+        self._schedule.send(now)
         if self._detector is not None:
             self._detector.sent(now)
+
+    def negotiate(self, interval: float, now: float) -> None:
+        """The server named the interval (in seconds) that it wants; it counts where the schedule is `negotiated`."""
+        self._schedule.negotiate(interval, now)
 
     def ping_sent(self, nonce: bytes, now: float) -> None:
         """A ping's bytes were handed to the kernel: its round trip begins here (its deadline began at its tick)."""
@@ -185,12 +183,14 @@ class Heartbeat:
         if ping is None or ping.sent_at is not None:
             return
         ping.sent_at = self._last_sent = now
+        self._schedule.send(now)
         if self._detector is not None:
             self._detector.ping_sent(now)
 
     def receive_data(self, now: float) -> list[Event]:
         """Bytes came that belong to no pong. They are a sign of life unless `liveness` is `pong_only`."""
         self._last_inbound = now
+        self._schedule.receive(now)
         return self._live(now) if self._policy.liveness == "any_inbound" else []
 
     def receive_pong(
@@ -223,6 +223,7 @@ class Heartbeat:
         events = [self._acknowledge(each, now, evidence) for each in older]
         events.append(self._answer(ping, matched.sent_at, now, receipt, network, evidence))
         self._last_inbound = self._last_pong = now
+        self._schedule.receive(now)
         self.missed_pongs = 0
         return [*events, *self._live(now), *self._change_state(ConnectionState.CONNECTED, now)]
 
@@ -235,24 +236,12 @@ class Heartbeat:
 
     def _ping(self, now: float) -> list[Event | SendPing]:
         """The ping that is due: that of the tick, which makes a probe superfluous, or a probe."""
-        if min(self._next_tick, self._probe_at) > now:
+        if min(self._schedule.next_tick, self._probe_at) > now:
             return []
-        is_probe, self._probe_at = self._next_tick > now, inf
-        tick = now if is_probe else self._tick(now)
+        is_probe, self._probe_at = self._schedule.next_tick > now, inf
+        tick = now if is_probe else self._schedule.take(now)
         key = self._rng.getrandbits(16)
         return [SendPing(*self._pings.add(key, tick, tick + self._policy.pong_timeout, is_probe=is_probe))]
-
-    def _tick(self, now: float) -> float:
-        """When the ping that is sent now counts as due; sets the next tick."""
-        interval = self._policy.ping_interval
-        late = now - self._next_tick
-        tick = self._next_tick if late <= PUNCTUAL else now
-        self._next_tick += interval * (self._rng.uniform(0.5, 1) if self._is_first else 1)
-        self._is_first = False
-        if late > interval / 4:
-            # It hit every connection of the program; and pings in quick succession would count one silence twice.
-            self._next_tick = now + interval - self._rng.uniform(0, min(SPREAD, SPREAD_PART * interval))
-        return tick
 
     # -- judging -------------------------------------------------------------------------------------------------------
 
@@ -274,7 +263,7 @@ class Heartbeat:
         self._pings.move(ping, Happening.STALL)
         self._pings.forget(nonce)
         self._has_excused = True  # a stall must not excuse a dead peer again and again
-        self._next_tick = min(self._next_tick, now)  # the next ping takes its place
+        self._schedule.hurry(now)  # the next ping takes its place
         return PongVoided(at=now, ping=ping.number, evidence=evidence)
 
     def _miss(self, ping: SentPing, now: float, evidence: Evidence | None) -> list[Event]:
@@ -298,10 +287,10 @@ class Heartbeat:
         return self._is_pongless(now) or self._misses_since_life >= self._policy.max_missed_pongs
 
     def _is_pongless(self, now: float) -> bool:
-        """Whether data alone has kept the connection for too long."""
+        """Whether data alone has kept the connection for too long. An idle schedule has no pongs while data comes."""
         policy = self._policy
-        has_data = policy.liveness == "any_inbound" and self._misses_since_life < policy.max_missed_pongs
-        return has_data and now - self._last_pong >= policy.max_pongless
+        may_be = policy.liveness == "any_inbound" and self._schedule.is_steady
+        return may_be and self._misses_since_life < policy.max_missed_pongs and now - self._last_pong >= policy.max_pongless
 
     def _has_doubt(self, now: float) -> bool:
         detector = self._detector

@@ -85,10 +85,9 @@ class SubscriptionBook:
         for subscription in self._book.values():
             subscription.state = SubscriptionState.WANTED
 
-    def to_send(self, limit: int | None = None) -> list[str]:
-        """Symbols that the peer was not asked for yet, at most `limit`; `mark_sent` each that is sent."""
-        waiting = [symbol for symbol, each in self._book.items() if each.state is SubscriptionState.WANTED]
-        return waiting[:limit]
+    def to_send(self) -> list[str]:
+        """Symbols that the peer was not asked for yet; `mark_sent` each that is sent."""
+        return [symbol for symbol, each in self._book.items() if each.state is SubscriptionState.WANTED]
 
     def mark_sent(self, symbol: str, now: float) -> None:
         """The peer was asked."""

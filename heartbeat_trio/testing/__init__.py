@@ -1,11 +1,12 @@
 """A kit for testing heartbeats, bots and servers without sockets and without waiting.
 
 `VirtualNetwork` gives connectors, listeners and every fault of a real network; `ScriptedPeer` is a server that does as a
-test tells it; under `run_deterministic` the same seed gives the same trace. With `trio.testing.MockClock` a day of
-heartbeats takes seconds.
+test tells it, `ExchangeSimulator` one that does as an exchange does; under `run_deterministic` the same seed gives the same
+trace. With `trio.testing.MockClock` a day of heartbeats takes seconds.
 """
 
 from ._determinism import run_deterministic
+from .exchange import Dropped, ExchangeSimulator, SimulatedConnection
 from .hosts import TraceEntry, VirtualHost
 from .listener import VirtualListener
 from .network import VirtualNetwork
@@ -13,9 +14,12 @@ from .scripted import PeerConnection, ReceivedLine, ScriptedPeer, TutorialPeer
 from .streams import VirtualStream, open_virtual_pair
 
 __all__ = [
+    "Dropped",
+    "ExchangeSimulator",
     "PeerConnection",
     "ReceivedLine",
     "ScriptedPeer",
+    "SimulatedConnection",
     "TraceEntry",
     "TutorialPeer",
     "VirtualHost",

@@ -92,10 +92,12 @@ class Transport(ABC):
     Attributes:
         peer: The peer's address, for messages.
         encoding: Names the bytes that `encode` makes: two transports with the same encoding can share them.
+        early: Messages that came while the conversation was being opened, for whoever receives first.
     """
 
     peer: str
     encoding: str
+    early: list[Message]
 
     @abstractmethod
     async def receive(self) -> list[Message]:
@@ -111,7 +113,7 @@ class Transport(ABC):
 
     @abstractmethod
     def encode(self, message: Message) -> bytes:
-        """Turn a message into bytes that any transport of the same `encoding` can `put`."""
+        """Turn a message into bytes that any transport of the same `encoding` can `put`; b"": there is nothing to send."""
 
     @abstractmethod
     def put(self, data: bytes, *, urgent: bool = False) -> Outgoing:
@@ -120,6 +122,10 @@ class Transport(ABC):
         Urgent bytes (control messages) overtake data that has not begun. A broken connection is not reported here:
         `receive` does that.
         """
+
+    def put_text(self, text: bytes) -> None:
+        """Send a message that is written already, as `put` does. Only WebSocket transports have need of it."""
+        raise NotImplementedError(text)
 
     @abstractmethod
     def withdraw(self, outgoing: Outgoing) -> bool:

@@ -6,13 +6,15 @@ import errno
 import ipaddress
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING
 
 import trio
 
 from ..endpoint import Endpoint
 from ..exceptions import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, LossCause
-from ..protocol.messages import Auth, AuthOk, ErrorNotice
+from ..protocol.dialect_codec import DialectCodec
+from ..protocol.messages import Auth, AuthOk, ErrorNotice, Ping, Welcome
 from .evidence import SocketStream, open_socket_stream
 from .tapped import TappedWebSocketTransport
 from .tcp import LineTransport
@@ -92,17 +94,53 @@ async def _converse(
     on_raw: Callable[[bytes], None] | None,
 ) -> Transport:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    if where.is_websocket and where.engine == "native":
-        return await connect_websocket(stream, nursery, where, headers, on_raw=on_raw)
     if where.is_websocket:
-        engine = TappedWebSocketTransport(stream, nursery, role="client", on_raw=on_raw)
-        await engine.connect(where, headers)
-        return engine
+        codec = make_codec(where)
+        transport = await _shake_hands(where, stream, nursery, headers, codec, on_raw)
+        if codec is not None:
+            await _open_conversation(transport, codec)
+        return transport
     await trio.lowlevel.checkpoint()
     lines = LineTransport(stream, nursery, role="client", bare_pings=where.dialect == "tutorial", on_raw=on_raw)
     if token:
         await _authenticate(lines, token)
     return lines
+
+
+async def _shake_hands(
+    where: Endpoint,
+    stream: trio.abc.Stream,
+    nursery: trio.Nursery,
+    headers: dict[str, str],
+    codec: DialectCodec | None,
+    on_raw: Callable[[bytes], None] | None,
+) -> Transport:
+    if where.engine == "native":
+        return await connect_websocket(stream, nursery, where, headers, on_raw=on_raw, codec=codec)
+    engine = TappedWebSocketTransport(stream, nursery, role="client", on_raw=on_raw, codec=codec)
+    await engine.connect(where, headers)
+    return engine
+
+
+def make_codec(where: Endpoint) -> DialectCodec | None:
+    """The codec of a venue's dialect for one connection; None: one of our own protocols is spoken."""
+    venue = where.venue
+    return None if venue is None else DialectCodec(venue, parameters=dict(where.parameters), unix_time=time.time)
+
+
+async def _open_conversation(transport: Transport, codec: DialectCodec) -> None:
+    """Wait for the venue's welcome, if it has one, and say what is to be said first."""
+    await trio.lowlevel.checkpoint()
+    has_welcome = not codec.dialect.opening.welcome
+    while not has_welcome:
+        messages = await transport.receive()
+        for message in messages:
+            if isinstance(message, Ping) and not message.is_control:
+                transport.pong(message)
+        has_welcome = any(isinstance(message, Welcome) for message in messages)
+        transport.early += [message for message in messages if not isinstance(message, Ping)]
+    for text in codec.opening():
+        transport.put_text(text)
 
 
 async def _authenticate(transport: Transport, token: str) -> None:

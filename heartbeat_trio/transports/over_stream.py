@@ -51,6 +51,7 @@ class StreamTransport(Transport):
         self._below = bytes_below(stream)
         self.peer = "a stranger's stream" if self._below is None else self._below.peer
         self._limit = limit
+        self.early = []
         self._ending: HeartbeatTrioError | None = None
         self._goodbye: Goodbye | None = None
         self._is_receiving = False
@@ -82,7 +83,10 @@ class StreamTransport(Transport):
 
     async def send(self, message: Message) -> None:
         """See `Transport.send`."""
-        if not await self._output.send(self.encode(message)):
+        data = self.encode(message)
+        if not data:  # the venue has no word for it
+            await trio.lowlevel.checkpoint()
+        elif not await self._output.send(data):
             raise ConnectionLost(f"the connection to {self.peer} broke before the message left", cause="reset")
 
     @property

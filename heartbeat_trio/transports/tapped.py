@@ -13,20 +13,20 @@ import trio_websocket
 from wsproto.frame_protocol import FrameProtocol
 
 from ..exceptions import ConnectError, ConnectionLost
-from ..protocol.messages import Ping, Pong
+from ..protocol.messages import UNMATCHED, Ping, Pong
 from ..protocol.tap import FrameTap
 from .evidence import READ_SIZE
 from .output import OutputBuffer
 from .over_stream import OUTPUT_LIMIT, make_receipt
 from .tls import bytes_below
 from .trio_websocket import CLOSE_TIMEOUT, TrioWebSocketTransport
-from .websocket import UNSOLICITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..endpoint import Endpoint
     from ..events import Receipt
+    from ..protocol.codec import MessageCodec
     from .abc import ByteStream
 
 MAX_MESSAGE = 2**20
@@ -101,10 +101,11 @@ class TappedWebSocketTransport(TrioWebSocketTransport):
         role: Literal["client", "server"],
         limit: int = OUTPUT_LIMIT,
         on_raw: Callable[[bytes], None] | None = None,
+        codec: MessageCodec | None = None,
     ) -> None:
         self._below: ByteStream | None = bytes_below(stream)
         peer = "a stranger's stream" if self._below is None else self._below.peer
-        super().__init__(nursery, role=role, peer=peer, limit=limit, on_raw=on_raw)
+        super().__init__(nursery, role=role, peer=peer, limit=limit, on_raw=on_raw, codec=codec)
         self._stream = stream
         self._tap = FrameTap()
         self._output = OutputBuffer(stream, nursery, name=peer, limit=2 * limit, on_overflow=self._overflow)
@@ -120,8 +121,18 @@ class TappedWebSocketTransport(TrioWebSocketTransport):
         await self._nursery.start(self._run_server, check, name=f"trio-websocket {self.peer}")
 
     def ping(self, nonce: bytes, on_sent: Callable[[float], None]) -> None:
-        """See `Transport.ping`. The frame goes past the library, and the pong is seen by the tap."""
-        self._output.put(bytes(self._frames.ping(nonce)), urgent=True, slot="ping", on_sent=on_sent)
+        """See `Transport.ping`. The frame goes past the library, and the pong of a control frame is seen by the tap."""
+        text = self._codec.encode_ping(nonce)
+        frame = bytes(self._frames.ping(nonce)) if text is None else self._text_frame(text)
+        self._output.put(frame, urgent=True, slot="ping", on_sent=on_sent)
+
+    def pong(self, ping: Ping) -> None:
+        """See `Transport.pong`. Control frames are answered by the library; a text goes past it, ahead of data."""
+        if not ping.is_control:
+            self._output.put(self._text_frame(self.encode(Pong(ping.nonce, ping.token))), urgent=True)
+
+    def _text_frame(self, text: bytes) -> bytes:
+        return bytes(self._frames.send_data(text.decode(), fin=True))
 
     @property
     def unsent_bytes(self) -> int:
@@ -224,7 +235,7 @@ class TappedWebSocketTransport(TrioWebSocketTransport):
         if self._websocket is None:
             return
         pings = [Ping(payload, is_control=True) for payload in result.pings]
-        pongs = [Pong(payload or UNSOLICITED, is_control=True, receipt=self._receipt(data)) for payload in result.pongs]
+        pongs = [Pong(payload or UNMATCHED, is_control=True, receipt=self._receipt(data)) for payload in result.pongs]
         if pings or pongs or result.has_data:
             self._tell([*pings, *pongs])
 

@@ -14,11 +14,10 @@ import trio
 import trio_websocket
 
 from ..exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError
+from ..protocol.codec import MessageCodec, OpsCodec, decode_message
 from ..protocol.messages import Goodbye, Message, Ping, Pong
-from ..protocol.ops import decode_binary, decode_text, encode_text
 from .abc import Transport
 from .over_stream import OUTPUT_LIMIT
-from .websocket import UNSOLICITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +33,7 @@ OUR_VERDICTS = frozenset({1002, 1007, 1009})
 
 
 class TrioWebSocketTransport(Transport):
-    """Messages as JSON through a `trio_websocket.WebSocketConnection`; see the module's docstring."""
-
-    encoding = "ws-text"
+    """Messages through a `trio_websocket.WebSocketConnection`; see the module's docstring."""
 
     def __init__(
         self,
@@ -46,10 +43,13 @@ class TrioWebSocketTransport(Transport):
         peer: str,
         limit: int = OUTPUT_LIMIT,
         on_raw: Callable[[bytes], None] | None = None,
+        codec: MessageCodec | None = None,
     ) -> None:
         self.peer = peer
+        self.early = []
         self._nursery = nursery
-        self._role = role
+        self._codec = codec or OpsCodec(role)
+        self.encoding = f"ws-text-{self._codec.encoding}"
         self._limit = limit
         self._on_raw = on_raw
         self._websocket: trio_websocket.WebSocketConnection | None = None
@@ -87,7 +87,7 @@ class TrioWebSocketTransport(Transport):
 
     def encode(self, message: Message) -> bytes:
         """See `Transport.encode`."""
-        return encode_text(message)
+        return self._codec.encode(message)
 
     def put(self, data: bytes, *, urgent: bool = False) -> Outgoing:
         """See `Transport.put`."""
@@ -105,9 +105,18 @@ class TrioWebSocketTransport(Transport):
             self._queued_bytes -= len(outgoing.data)
         return True
 
+    def put_text(self, text: bytes) -> None:
+        """See `Transport.put_text`."""
+        self.put(text)
+
     def ping(self, nonce: bytes, on_sent: Callable[[float], None]) -> None:
         """See `Transport.ping`: one task for each, as the library's `ping` returns only with the pong."""
-        self._nursery.start_soon(self._ping, nonce, on_sent, name=f"ping {self.peer}")
+        text = self._codec.encode_ping(nonce)
+        if text is None:
+            self._nursery.start_soon(self._ping, nonce, on_sent, name=f"ping {self.peer}")
+        else:
+            self.put(text, urgent=True)
+            on_sent(trio.current_time())
 
     def pong(self, ping: Ping) -> None:
         """See `Transport.pong`. Control frames are answered by the library."""
@@ -123,6 +132,9 @@ class TrioWebSocketTransport(Transport):
         """See `Transport.send`."""
         outgoing = _Outgoing(self.encode(message))
         await trio.lowlevel.checkpoint_if_cancelled()
+        if not outgoing.data:  # the venue has no word for it
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
         self._enqueue(outgoing, urgent=False)
         try:
             while not (outgoing.is_done or self.is_broken):
@@ -178,17 +190,12 @@ class TrioWebSocketTransport(Transport):
             self._end(self._why(closed))
 
     def _receive_message(self, message: str | bytes) -> None:
-        if isinstance(message, bytes):
-            self._tell(decode_binary(role=self._role))
-            return
-        if self._on_raw is not None:
-            self._on_raw(message.encode())
-        messages = decode_text(message, role=self._role)
-        for index, each in enumerate(messages):
+        is_text = isinstance(message, str)
+        payload = message.encode() if isinstance(message, str) else bytes(message)
+        messages = decode_message(self._codec, payload, is_text=is_text, on_raw=self._on_raw)
+        for each in messages:
             if isinstance(each, Goodbye):
                 self._goodbye = each
-            elif isinstance(each, Pong):
-                messages[index] = Pong(UNSOLICITED, each.token)
         self._tell(messages)
 
     def _tell(self, messages: list[Message]) -> None:

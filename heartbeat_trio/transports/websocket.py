@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from ..exceptions import ConnectError, ConnectionClosed, ConnectionLost
+from ..protocol.codec import MessageCodec, OpsCodec, decode_message
 from ..protocol.frames import (
     BadRequest,
     BinaryReceived,
@@ -25,8 +26,7 @@ from ..protocol.frames import (
     TextReceived,
     WebSocketProtocol,
 )
-from ..protocol.messages import Message, Ping, Pong
-from ..protocol.ops import decode_binary, decode_text, encode_text
+from ..protocol.messages import UNMATCHED, Message, Ping, Pong
 from .evidence import READ_SIZE
 from .over_stream import DRAIN_TIMEOUT, OUTPUT_LIMIT, StreamTransport
 
@@ -41,12 +41,12 @@ REFUSALS = {
     503: "the server is full",
 }
 
-UNSOLICITED = b"\0"
-"""Nonce of a pong that cannot be an answer to our ping. No nonce of ours looks like it."""
-
 
 class WebSocketTransport(StreamTransport):
-    """Messages as JSON over WebSocket, on either side, after the handshake (`connect_websocket`, `accept_websocket`)."""
+    """Messages over WebSocket, on either side, after the handshake (`connect_websocket`, `accept_websocket`).
+
+    What messages look like is the codec's business; by default it is that of our own operations.
+    """
 
     def __init__(
         self,
@@ -57,11 +57,12 @@ class WebSocketTransport(StreamTransport):
         role: Literal["client", "server"],
         limit: int = OUTPUT_LIMIT,
         on_raw: Callable[[bytes], None] | None = None,
+        codec: MessageCodec | None = None,
     ) -> None:
         super().__init__(stream, nursery, limit=limit)
-        self.encoding = f"ws-frame-{role}"
+        self._codec = codec or OpsCodec(role)
+        self.encoding = f"ws-frame-{role}-{self._codec.encoding}"
         self._protocol = protocol
-        self._role = role
         self._on_raw = on_raw
         self._early: list[FrameEvent] = []
         self._is_in_use = False
@@ -94,10 +95,16 @@ class WebSocketTransport(StreamTransport):
         """See `Transport.encode`."""
         if isinstance(message, Pong) and message.is_control:
             return self._protocol.encode_pong(message.nonce)
-        return self._protocol.encode_text(encode_text(message))
+        text = self._codec.encode(message)
+        return self._protocol.encode_text(text) if text else b""
+
+    def put_text(self, text: bytes) -> None:
+        """See `Transport.put_text`."""
+        self._output.put(self._protocol.encode_text(text))
 
     def _encode_ping(self, nonce: bytes) -> bytes:
-        return self._protocol.encode_ping(nonce)
+        text = self._codec.encode_ping(nonce)
+        return self._protocol.encode_ping(nonce) if text is None else self._protocol.encode_text(text)
 
     async def aclose(self, *, code: int = 1000, reason: str = "") -> None:
         """See `Transport.aclose`. The peer's close is waited for, so bound this with a timeout (RFC 6455 §7.1.1)."""
@@ -138,21 +145,19 @@ class WebSocketTransport(StreamTransport):
         has_pong = False
         for event in events:
             match event:
-                case TextReceived():
-                    if self._on_raw is not None:
-                        self._on_raw(event.payload)
-                    decoded = decode_text(event.payload, role=self._role)
+                case TextReceived() | BinaryReceived():
+                    is_text = isinstance(event, TextReceived)
+                    decoded = decode_message(self._codec, event.payload, is_text=is_text, on_raw=self._on_raw)
                     self._note_goodbye(decoded)  # before the close that may follow it in the same read
-                    messages += map(_not_our_pong, decoded)
+                    has_pong = has_pong or type(decoded[0]) is Pong
+                    messages += decoded
                 case PongReceived():
                     has_pong = True
-                    messages.append(Pong(event.payload or UNSOLICITED, is_control=True))
+                    messages.append(Pong(event.payload or UNMATCHED, is_control=True))
                 case PingReceived():
                     ping = Ping(event.payload, is_control=True)
                     self.pong(ping)
                     messages.append(ping)
-                case BinaryReceived():
-                    messages += decode_binary(role=self._role)
                 case CloseReceived():
                     self._receive_close(event)
                 case ProtocolFailed():
@@ -190,11 +195,6 @@ class WebSocketTransport(StreamTransport):
             self._has_finished.set()
 
 
-def _not_our_pong(message: Message) -> Message:
-    """Our pings are control frames: a pong among the operations answers none of them."""
-    return Pong(UNSOLICITED, message.token) if isinstance(message, Pong) else message
-
-
 async def connect_websocket(
     stream: trio.abc.Stream,
     nursery: trio.Nursery,
@@ -202,6 +202,7 @@ async def connect_websocket(
     headers: Mapping[str, str],
     *,
     on_raw: Callable[[bytes], None] | None = None,
+    codec: MessageCodec | None = None,
 ) -> WebSocketTransport:
     """Do the client's handshake. Bound it with a timeout.
 
@@ -209,7 +210,7 @@ async def connect_websocket(
         ConnectError: The server refused (`status` says how), broke the protocol, or closed.
     """
     protocol = WebSocketProtocol("client", host=endpoint.authority, path=endpoint.path, headers=tuple(headers.items()))
-    transport = WebSocketTransport(stream, nursery, protocol, role="client", on_raw=on_raw)
+    transport = WebSocketTransport(stream, nursery, protocol, role="client", on_raw=on_raw, codec=codec)
     await stream.send_all(protocol.connect())
     while True:
         events = await transport.receive_handshake()
