@@ -18,7 +18,7 @@ import trio
 from ._background import open_background
 from .config import InboxPolicy, RestartPolicy
 from .endpoint import Endpoint
-from .events import ConnectionState, Event, Overrun, QualitySnapshot, Quote
+from .events import ClockJumped, ConnectionState, Event, Overrun, QualitySnapshot, Quote
 from .exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox
 from .posting import Posting
@@ -219,7 +219,8 @@ class Connection:
 
     def _clock_jumped(self, event: Event) -> None:
         self._on_event(event)
-        self.request_probe()
+        if isinstance(event, ClockJumped):
+            self.request_probe()
 
     # -- decisions performed -----------------------------------------------------------------------------------------
 

@@ -156,6 +156,15 @@ class ClockJumped(Event, frozen=True, kw_only=True):
     seconds: float
 
 
+class Stalled(Event, frozen=True, kw_only=True):
+    """Our own program did not run for ``seconds``, whether or not a ping was in flight: nobody else is to blame for it.
+
+    Absences of a quarter of a second and more, added up over about a second.
+    """
+
+    seconds: float
+
+
 class GateChanged(Event, frozen=True, kw_only=True):
     """The trading gate opened or closed; ``reasons`` and ``codes`` say why it is closed, as in `Verdict`."""
 

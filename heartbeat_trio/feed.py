@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .venue import Venue
 
 
+MAX_STRANGERS = 4096
+"""Symbols that nobody asked for whose quotes are given all the same; those of others are dropped."""
+
+
 class Feed:
     """Subscriptions, order, gaps and silence of one session, over all of its connections.
 
@@ -44,6 +48,7 @@ class Feed:
         self._arbiter = FeedArbiter()
         self._silence = SilenceWatch(policy, pong_timeout=pong_timeout)
         self._resuming: set[str] = set()
+        self._strangers: set[str] = set()
         self._timer = trio.CancelScope()
         self._outgoing: Outgoing | None = None
 
@@ -106,8 +111,9 @@ class Feed:
         for message in messages:
             match message:
                 case Quote():
-                    symbols.add(message.symbol)
-                    self._receive_quote(message, now, fresh)
+                    if self._is_welcome(message.symbol):
+                        symbols.add(message.symbol)
+                        self._receive_quote(message, now, fresh)
                 case GapNotice():
                     is_resume = message.symbol in self._resuming
                     self._arbiter.announce(
@@ -129,6 +135,15 @@ class Feed:
         """The peer answered a ping."""
         self._silence.receive_pong(trio.current_time())
         self._timer.deadline = self._next_deadline()
+
+    def _is_welcome(self, symbol: str) -> bool:
+        """Some venues send what their URL named, without being asked here; but a peer must not fill our memory."""
+        if symbol in self._book or symbol in self._strangers:
+            return True
+        if len(self._strangers) == MAX_STRANGERS:
+            return False
+        self._strangers.add(symbol)
+        return True
 
     def _receive_quote(self, quote: Quote, now: float, fresh: list[Message]) -> None:
         self._book.receive_data(quote.symbol, now)

@@ -13,7 +13,18 @@ from ._background import open_background
 from .config import BackoffPolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy
 from .connection import Connection, open_connection
 from .endpoint import Endpoint
-from .events import ClockJumped, Connected, Connecting, EndedForGood, Event, Lost, PongReceived, RetryScheduled, Throttled
+from .events import (
+    ClockJumped,
+    Connected,
+    Connecting,
+    EndedForGood,
+    Event,
+    Lost,
+    PongReceived,
+    RetryScheduled,
+    Stalled,
+    Throttled,
+)
 from .exceptions import ConnectError, ConnectionClosed, ConnectionLost, GaveUp
 from .protocol.dialect_schedule import heartbeat_policy
 from .sansio.restart import GiveUp, Restarts, Retry
@@ -183,7 +194,7 @@ class Supervisor:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PongReceived):
             self._restarts.alive(event.at)
-        if not isinstance(event, ClockJumped):  # told once already
+        if not isinstance(event, ClockJumped | Stalled):  # told once already
             self._emit(event)
 
     def _on_messages(self, messages: list[Message]) -> None:

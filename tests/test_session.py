@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio.config import HeartbeatPolicy, RestartPolicy
+from heartbeat_trio.config import HeartbeatPolicy, RestartPolicy, SilencePolicy
 from heartbeat_trio.events import (
     Closed,
     Connected,
@@ -27,6 +27,7 @@ from heartbeat_trio.events import (
     Subscribed,
 )
 from heartbeat_trio.exceptions import GaveUp, LocalProtocolError
+from heartbeat_trio.feed import MAX_STRANGERS, Feed
 from heartbeat_trio.orders import OrderAck, OrderQuery
 from heartbeat_trio.protocol.messages import Message
 from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_quotes
@@ -282,3 +283,15 @@ async def test_messages_of_your_own(autojump_clock: MockClock, nursery: trio.Nur
     assert [OrderAck("a", "unknown")] == messages
     assert [type(event) for event in events[:2]] == [Connecting, Connected]
     assert isinstance(events[-1], Closed)
+
+
+async def test_strangers_cannot_fill_our_memory() -> None:
+    """Quotes of symbols that nobody asked for are given up to a number; what was asked for always is."""
+    feed = Feed(SilencePolicy(), lambda _event: None, pong_timeout=3.0)
+    feed.want("A")
+    symbols = [*(f"S{number}" for number in range(MAX_STRANGERS + 50)), "A", "S0"]
+    given = feed.receive(
+        [Quote(symbol, 1.0, 2.0, 1 + (place > MAX_STRANGERS), "x", 0) for place, symbol in enumerate(symbols)]
+    )
+
+    assert [*symbols[:MAX_STRANGERS], "A", "S0"] == [quote.symbol for quote in given if isinstance(quote, Quote)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
 from heartbeat_trio.config import SilencePolicy
-from heartbeat_trio.events import Event, Silence, Subscribed
+from heartbeat_trio.events import Event, Lost, PongMissed, Silence, Stalled, Subscribed
+from heartbeat_trio.server import SyntheticSource, serve_quotes
 from heartbeat_trio.session import open_session
 from tests.support.stalls import KINDS, POLICY, Outcome, distant_peer, survive
 
@@ -78,3 +80,25 @@ def test_a_stall_is_not_the_peers_silence(tmp_path: Path) -> None:
 
     assert [event for event in told if isinstance(event, Subscribed)]
     assert [] == [event for event in told if isinstance(event, Silence)]
+
+
+async def test_a_stall_is_told_though_no_ping_was_in_flight() -> None:
+    """On loopback none ever is; the program must know all the same who was away."""
+    events: list[Event] = []
+    with trio.fail_after(8):
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(partial(serve_quotes, SyntheticSource(["A"], rate=20), tcp="127.0.0.1:0"))
+            url = f"tcp://{server.addresses['tcp']}"
+            async with open_session(url, subscribe=["A"]) as session, session.events() as channel:
+                await session.wait_connected()
+                await trio.sleep(0.2)
+                time.sleep(0.6)  # noqa: ASYNC251 - the stall is what this is about
+                async for event in channel:
+                    events.append(event)
+                    if isinstance(event, Stalled):
+                        break
+            nursery.cancel_scope.cancel()
+
+    stalls = [event.seconds for event in events if isinstance(event, Stalled)]
+    assert [True] == [0.6 <= seconds < 1.0 for seconds in stalls]
+    assert not any(isinstance(event, Lost | PongMissed) for event in events)

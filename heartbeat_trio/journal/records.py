@@ -54,6 +54,7 @@ ISSUES = frozenset(
         "overrun",
         "silence",
         "clock_jump",
+        "local_stall",
         "gate",
         "high_latency",
         "server_error",

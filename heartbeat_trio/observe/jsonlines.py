@@ -34,6 +34,7 @@ from ..events import (
     ServerError,
     Silence,
     SourceEvent,
+    Stalled,
     StateChanged,
     Subscribed,
     Suspected,
@@ -137,6 +138,8 @@ def _describe_watch(event: Event) -> tuple[str, Fields] | None:
         case Silence():
             names = ("symbol", "silent_for", "threshold", "step", "outcome")
             return "silence", {name: _rounded(getattr(event, name)) for name in names}
+        case Stalled(seconds=seconds):
+            return "local_stall", {"seconds": round(seconds, 3)}
         case ClockJumped(kind=kind, seconds=seconds):
             return "clock_jump", {"kind": kind, "seconds": round(seconds, 3)}
         case RotationAdvised(reason=reason):

@@ -30,6 +30,7 @@ from ..events import (
     ServerError,
     Silence,
     SourceEvent,
+    Stalled,
     StateChanged,
     Subscribed,
     Suspected,
@@ -119,6 +120,8 @@ def _describe_watch(event: Event) -> str | None:
     match event:
         case Silence():
             return _describe_silence(event)
+        case Stalled(seconds=seconds):
+            return f"our own program did not run for {seconds:.1f} s: look for blocking calls"
         case ClockJumped(kind="suspend", seconds=seconds):
             return f"the machine slept for {seconds:.1f} s; asking the peer at once"
         case ClockJumped(seconds=seconds):

@@ -28,6 +28,7 @@ from ..events import (
     PongReceived,
     PongVoided,
     Silence,
+    Stalled,
     StateChanged,
 )
 from ..exceptions import ConfigError
@@ -337,6 +338,8 @@ def _gate(_limit: float, event: Event) -> _Change | None:
 
 def _local_stall(_limit: float, event: Event) -> _Change | None:
     match event:
+        case Stalled(seconds=seconds):
+            return _Change(f"our own program did not run for {seconds:.2f} s")
         case PongVoided(evidence=evidence, blame=Cause.LOCAL_STALL) | PongMissed(evidence=evidence, blame=Cause.LOCAL_STALL):
             lag = None if evidence is None else evidence.loop_lag
         case PongReceived(local=lag, blame=Cause.LOCAL_STALL):

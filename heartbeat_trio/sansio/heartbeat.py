@@ -6,7 +6,7 @@ what it is told. Early or repeated calls change nothing. What a ping can become 
 
 A missed pong is a local observation. Before the shell calls `handle_timer` for a verdict (`accused`), it makes sure that
 nothing lies unread, and gathers evidence; a pong that it finds then is older than our delay, so its ping is voided: neither
-a miss nor a measurement. So is, once between two signs of life, a ping during whose time our own loop hardly ran.
+a miss nor a measurement. So is, once between two pongs, a ping during whose time our own loop hardly ran.
 
 With `HeartbeatPolicy.adaptive` a detector (`detector`) stands on top: it sends probes, which are pings like any other
 except that their misses do not count towards the end, and may call the peer dead sooner.
@@ -223,6 +223,7 @@ class Heartbeat:
         events = [self._acknowledge(each, now, evidence) for each in older]
         events.append(self._answer(ping, matched.sent_at, now, receipt, network, evidence))
         self._last_inbound = self._last_pong = now
+        self._has_excused = False  # data alone does not earn another excuse: a peer that answers nothing must be missed
         self._schedule.receive(now)
         self.missed_pongs = 0
         return [*events, *self._live(now), *self._change_state(ConnectionState.CONNECTED, now)]
@@ -374,7 +375,6 @@ class Heartbeat:
     def _live(self, now: float) -> list[Event]:
         self._last_life = now
         self._misses_since_life = 0
-        self._has_excused = False
         if self._detector is None or not self._detector.live(now, is_waiting=self.in_flight > 0):
             return []
         ended: list[Event] = [Suspected(at=now, is_suspect=False)]

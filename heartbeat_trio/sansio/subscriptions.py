@@ -65,6 +65,9 @@ class SubscriptionBook:
         """Every symbol that is wanted."""
         return tuple(self._book)
 
+    def __contains__(self, symbol: str) -> bool:
+        return symbol in self._book
+
     def want(self, symbol: str) -> bool:
         """Add a wish; False if it was there already."""
         if symbol in self._book:

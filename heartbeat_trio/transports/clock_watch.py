@@ -1,6 +1,6 @@
-"""Notices a clock that jumped, wherever the program is: one look a second for each `trio.run`, whoever listens.
+"""Notices a clock that jumped, and a stall of our own loop: one look a second for each `trio.run`, whoever listens.
 
-Of those who wait for a jump one sleeps and looks, and all are told; when it stops, the next one takes over.
+Of those who wait for news one sleeps and looks, and all are told; when it stops, the next one takes over.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ..events import Stalled
 from ..sansio.clocks import ClockWatch
 from .kernel import read_clocks
-from .loop_watch import is_virtual
+from .loop_watch import is_virtual, watch_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,19 +30,26 @@ class _Monitor:
     def __init__(self, read: Callable[[], Clocks]) -> None:
         self._read = read
         self._watch = ClockWatch()
+        self._loop = watch_loop()
+        self._looked_at = trio.current_time()
         self.lock = trio.Lock()
         self.jumps = 0
         """How often they have jumped so far."""
         self.last: list[Event] = []
 
     def look(self) -> None:
-        if events := self._watch.check(self._read(), trio.current_time()):
+        now, since = trio.current_time(), self._looked_at
+        self._looked_at = now
+        events = self._watch.check(self._read(), now)
+        if self._loop is not None and (lag := self._loop.lag(since, now)):
+            events.append(Stalled(at=now, seconds=lag))
+        if events:
             self.jumps += 1
             self.last = events
 
 
 async def follow_clocks(on_jump: Callable[[Event], None]) -> None:
-    """Call this with each `ClockJumped` from now on, until cancelled; never under a mock clock."""
+    """Call this with each `ClockJumped` and `Stalled` from now on, until cancelled; never under a mock clock."""
     monitor = _find_monitor()
     if monitor is None:
         await trio.sleep_forever()

@@ -40,6 +40,7 @@ from heartbeat_trio.events import (
     ServerError,
     Silence,
     SourceEvent,
+    Stalled,
     StateChanged,
     Subscribed,
     Suspected,
@@ -183,6 +184,12 @@ EXPECTED: list[tuple[Event, str | None, str, dict[str, object]]] = [
         "the machine's clock was set by -3600.0 s",
         "clock_jump",
         {"kind": "wall", "seconds": -3600.0},
+    ),
+    (
+        Stalled(at=1.0, seconds=2.04),
+        "our own program did not run for 2.0 s: look for blocking calls",
+        "local_stall",
+        {"seconds": 2.04},
     ),
     (GateChanged(at=1.0, is_open=True), "trading gate open", "gate", {"open": True, "reasons": (), "codes": ()}),
     (

@@ -195,8 +195,8 @@ def test_our_own_stall_excuses_one_timeout() -> None:
     assert isinstance(suspected, Suspected)
 
 
-def test_a_stall_voids_once_between_two_signs_of_life() -> None:
-    """It must not excuse a dead peer again and again; the next ping follows at once."""
+def test_a_stall_voids_once_between_two_pongs() -> None:
+    """It must not excuse a dead peer again and again, nor one that only sends data; the next ping follows at once."""
     shell = Shell(HeartbeatPolicy(), STALLED)
     shell.run_until(1000.0)
     [voided] = shell.run_until(1003.0)
@@ -208,8 +208,12 @@ def test_a_stall_voids_once_between_two_signs_of_life() -> None:
     assert PongMissed(at=second + 3.0, ping=2, missed=1, blame=Cause.PEER_SILENT, evidence=STALLED) == missed
     assert isinstance(degraded, StateChanged)
     shell.heartbeat.receive_data(shell.now)
-    events = shell.run_until(1006.0)
-    assert [PongVoided] == [type(event) for event in events]
+    assert [PongMissed, StateChanged] == [type(event) for event in shell.run_until(1006.0)]
+    assert 1 == shell.heartbeat.count(Fate.VOIDED)
+    shell.pong()
+    shell.run_until(shell.heartbeat.next_deadline())
+    shell.run_until(shell.pings[-1][0] + 3.0)
+    assert 2 == shell.heartbeat.count(Fate.VOIDED)
 
 
 def test_a_pong_at_the_instant_of_its_miss_is_late() -> None:
@@ -329,6 +333,22 @@ def test_doubts_of_one_instant_are_one_probe() -> None:
         shell.pong()
 
     assert 3 == len(shell.pings)
+
+
+def test_a_flood_without_pongs_excuses_one_ping_only() -> None:
+    """Something lies unread at every look; a peer that answers nothing is missed all the same, and lost in the end."""
+    flooded = Evidence(age=3.0, timeout=3.0, silent_for=0.0, unread=5000, acknowledged_ago=0.0)
+    shell = Shell(HeartbeatPolicy(max_pongless=20), flooded)
+    shell.run_until(1000.0)
+    shell.pong()
+    events: list[Event] = []
+    while not shell.heartbeat.is_over:
+        events += shell.run_until(shell.now + 0.5)
+        events += shell.heartbeat.receive_data(shell.now)
+
+    assert 1 == sum(isinstance(event, PongVoided) for event in events)
+    assert {Cause.PEER_SLOW} == {event.blame for event in events if isinstance(event, PongMissed)}
+    assert shell.now <= 1000 + 20 + 5 + 3
 
 
 class AdaptiveMachine(RuleBasedStateMachine):

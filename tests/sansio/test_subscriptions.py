@@ -110,6 +110,14 @@ class Wish:
         return STATES.ACKNOWLEDGED if self.is_acked else STATES.SENT
 
 
+def test_knows_what_is_wanted() -> None:
+    """And nothing else."""
+    book = SubscriptionBook()
+    book.want("A")
+
+    assert ("A" in book, "B" in book) == (True, False)
+
+
 class BookMachine(RuleBasedStateMachine):
     """Random wishes and answers, in any order, against plain facts."""
 
