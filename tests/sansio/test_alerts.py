@@ -29,6 +29,7 @@ from heartbeat_trio.events import (
     PongVoided,
     QualitySnapshot,
     Silence,
+    Stalled,
     StateChanged,
 )
 from heartbeat_trio.exceptions import ConfigError
@@ -521,3 +522,12 @@ def assert_apart(times: list[float]) -> None:
 def count_of(alert: Alert) -> int:
     before, found, count = alert.text.removesuffix(" more in between)").rpartition(" (")
     return int(count) if found and before and alert.text.endswith("in between)") else 0
+
+
+def test_a_stall_of_our_own_is_told_by_its_length() -> None:
+    """Whether or not a ping was in flight."""
+    alerts = AlertBook([AlertRule("local_stall")])
+
+    assert [(5.0, "our own program did not run for 2.50 s", False)] == told(
+        alerts.receive_event(Stalled(at=5.0, seconds=2.5), 5.0)
+    )
