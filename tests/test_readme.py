@@ -19,7 +19,7 @@ from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EMBEDDED, TRADING, ORDERS, BOT_TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EMBEDDED, TRADING, ORDERS, REDUNDANT, FLEET, BOT_TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 async def test_the_embedded_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +56,27 @@ async def test_the_program_with_orders_runs(capsys: pytest.CaptureFixture[str]) 
         nursery.cancel_scope.cancel()
 
     assert capsys.readouterr().out.startswith("OrderState.ACKNOWLEDGED  tcp://127.0.0.1:")
+
+
+@pytest.mark.parametrize(("program", "starts"), [(REDUNDANT, {"BTCUSD"}), (FLEET, {"lines", "frames"})])
+async def test_the_programs_with_many_connections_run(
+    program: str, starts: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under 15 lines, over the two protocols of one server; every line of output begins as it should."""
+    assert len(program.strip().splitlines()) < 15
+    async with trio.open_nursery() as nursery:
+        source = SyntheticSource(["BTCUSD"], rate=50)
+        server: QuoteServer = await nursery.start(partial(serve_quotes, source, tcp="127.0.0.1:0", ws="127.0.0.1:0"))
+        program = program.replace("127.0.0.1:8080", server.addresses["tcp"]).replace(
+            "ws://127.0.0.1:8765/", server.addresses["ws"]
+        )
+        names: dict[str, Any] = {}
+        exec(compile(program.replace("trio.run(main)", ""), "README.md", "exec"), names)  # noqa: S102
+        with trio.move_on_after(1):
+            await names["main"]()
+        nursery.cancel_scope.cancel()
+
+    assert starts == {line.split()[0] for line in capsys.readouterr().out.splitlines()}
 
 
 async def test_the_bots_test_passes(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
