@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -366,6 +367,7 @@ app.command(balance)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code; what the user can mend is one line on standard error."""
+    _replace_closed_streams()
     try:
         code = app(arguments, exit_on_error=False)
     except (ConfigError, LocalProtocolError) as error:
@@ -378,6 +380,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     else:
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _replace_closed_streams() -> None:
+    """Whoever closed them (``>&-``) wants to hear nothing; Python has None there, which cannot be written to."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the program runs
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def _fail(text: str, code: int) -> None:

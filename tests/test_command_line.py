@@ -467,3 +467,32 @@ def test_watching_an_exchange_that_cannot_be_pinged() -> None:
     assert ["connecting", "connected", "subscribed"] == events[:3]
     assert {"pong", "lost", "beat_missed"}.isdisjoint(events)
     assert max(answered) >= 3
+
+
+@pytest.mark.parametrize("closed", ["1", "2", "1 2"])
+def test_closed_streams_are_no_traceback(tmp_path: Path, closed: str) -> None:
+    """Whoever closed standard output or standard error wants to hear nothing there, nor on the other one."""
+    redirections = " ".join(f"{number}>&-" for number in closed.split())
+    script = f'exec "$@" {redirections}'
+    (tmp_path / "2026-11-24.w.0001.jsonl").write_text(
+        '{"event":"gap","at":"2026-11-24T10:00:00.000000Z","t":1.0,"session":"w-1"}\ntorn\n'
+    )
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *COMMAND, "journal", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+    assert done.returncode == 0
+    assert ("1 issues" in done.stdout) is ("1" not in closed)
+    assert "Traceback" not in done.stderr
+    assert "torn" not in done.stdout
+    watched = subprocess.run(
+        ["sh", "-c", script, "sh", *COMMAND, "watch", "tcp://127.0.0.1:1", "--max-attempts", "1", "--alert", "lost=log"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+    assert (3, False) == (watched.returncode, "Traceback" in watched.stderr)
