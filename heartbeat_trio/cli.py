@@ -208,7 +208,8 @@ def watch(
 
     Example: heartbeat-trio watch tcp://127.0.0.1:8080 ws://127.0.0.1:8765/ --subscribe BTCUSD
 
-    Exit codes: 0 some pong was received (or an exchange that cannot be pinged was connected to); 1 none was; 2 usage; 3 gave
+    Exit codes: 0 some pong was received (or an exchange that cannot be pinged was connected to), or the reader of the output
+    has gone; 1 none was; 2 usage; 3 gave
     up on every endpoint. A first Ctrl-C ends with the final statistics, a second one at once.
 
     Parameters

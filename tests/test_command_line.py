@@ -234,28 +234,29 @@ def test_second_interrupt_does_not_wait_for_an_alert(tmp_path: Path) -> None:
     assert "sleep" not in str(entries)
 
 
-def test_a_closed_pipe_is_no_traceback() -> None:
-    """`| head -1` ends the reader of our output, not our manners."""
+@pytest.mark.parametrize("output", ["json", "text"])
+def test_a_closed_pipe_ends_the_watching(output: str) -> None:
+    """`| head -1` ends the reader of our output: so we are done as well, in good order."""
     with running_server() as (_server, listening):
-        command = [
-            *COMMAND,
-            "watch",
-            f"tcp://{listening['tcp']}",
-            "--subscribe",
-            "BTCUSD",
-            "--output",
-            "json",
-            "--duration",
-            "2",
-        ]
+        command = [*COMMAND, "watch", f"tcp://{listening['tcp']}", "--subscribe", "BTCUSD", "--output", output]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
             assert client.stdout is not None
             client.stdout.readline()
             client.stdout.close()
             assert client.stderr is not None
             said = client.stderr.read()
-            client.wait(timeout=8)
-    assert "Traceback" not in said
+            assert client.wait(timeout=8) == 0
+    assert said == ""
+
+
+def test_a_full_disk_is_told_once() -> None:
+    """The watching goes on without its output."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with running_server() as (_server, listening), Path("/dev/full").open("w") as full:
+        command = [*COMMAND, "watch", f"tcp://{listening['tcp']}", *QUICK, "--duration", "1", "--output", "json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=10, check=False)
+    assert (0, "warning: nothing more is shown: No space left on device\n") == (done.returncode, done.stderr)
 
 
 class Stuck:

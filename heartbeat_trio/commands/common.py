@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 import sys
@@ -41,6 +42,11 @@ def read_token(path: Path | None) -> str | None:
 def warn(text: str) -> None:
     """Tell people, on standard error."""
     print(f"warning: {text}", file=sys.stderr)
+
+
+def discard_stdout() -> None:
+    """Nobody can be told anything there any more; without this, Python would try once more at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def on_signals(first: Callable[[], None], second: Callable[[], None]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections import Counter
@@ -20,7 +19,7 @@ from ..journal.records import HEAD, ISSUES, SCHEMA
 from ..observe import jsonlines
 from ..observe.text import printable
 from ..sansio.cause import explain
-from .common import warn
+from .common import discard_stdout, warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,8 +65,8 @@ def show_journal(
             is_filtered = (since, cause, endpoint) != (None, None, None)
             _explain_nothing(reader, looked_at, is_filtered=is_filtered, output=output)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has seen enough, `head` for one; Python would flush once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever reads has seen enough, `head` for one
+        discard_stdout()
     for note in _notes(reader):
         warn(note)
     return 0
