@@ -147,6 +147,7 @@ class _Watch:
 
     async def _watch_output(self) -> None:
         """A reader that goes away, such as `head`, has seen enough; a full disk ends the output only, and that is told."""
+        await trio.lowlevel.checkpoint()
         while self.output.error is None:  # noqa: ASYNC110 - set in a thread that knows nothing of Trio
             await trio.sleep(OUTPUT_CHECK)
         if isinstance(self.output.error, BrokenPipeError):
