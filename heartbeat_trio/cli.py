@@ -27,6 +27,7 @@ except ImportError:  # pragma: no cover - the extra is installed where the tests
     sys.exit("heartbeat-trio's commands need cyclopts and rich: pip install 'heartbeat-trio[cli]'")
 
 from .commands.balance_cli import balance
+from .commands.common import replace_closed_streams
 
 EXIT_CODES = """
 Exit codes: 0 success; 1 no pong was received; 2 usage; 3 gave up on every endpoint.
@@ -194,7 +195,7 @@ def watch(
     tls_ca: Annotated[Path | None, Parameter(group=SECURITY)] = None,
     stats_every: Annotated[float, Parameter(group=RUN)] = 60.0,
     record: Annotated[Path | None, Parameter(group=RUN)] = None,
-    journal: Annotated[Path | None, Parameter(group=RUN)] = None,
+    journal: Annotated[str | None, Parameter(group=RUN)] = None,
     alert: Annotated[tuple[str, ...], Parameter(group=RUN, negative="")] = (),
     seed: Annotated[int | None, Parameter(group=RUN)] = None,
     duration: Annotated[float | None, Parameter(group=RUN)] = None,
@@ -207,8 +208,9 @@ def watch(
 
     Example: heartbeat-trio watch tcp://127.0.0.1:8080 ws://127.0.0.1:8765/ --subscribe BTCUSD
 
-    Exit codes: 0 some pong was received (or an exchange that cannot be pinged was connected to); 1 none was; 2 usage; 3 gave
-    up on every endpoint. A first Ctrl-C ends with the final statistics, a second one at once.
+    Exit codes: 0 some pong was received (or an exchange that cannot be pinged was connected to), or the reader of the output
+    has gone; 1 none was; 2 usage; 3 gave up on every endpoint. A first Ctrl-C ends with the final statistics, a second one
+    at once.
 
     Parameters
     ----------
@@ -263,7 +265,7 @@ def watch(
     output
         A live table (default on a terminal), lines for people, or JSON lines.
     """
-    from .commands.common import read_token
+    from .commands.common import make_journal_folder, read_token
     from .commands.watch import WatchOptions
     from .commands.watch import watch as run
     from .dialects import load_dialects
@@ -292,7 +294,7 @@ def watch(
             ),
             stats_every=stats_every,
             record=record,
-            journal=journal,
+            journal=make_journal_folder(journal),
             alerts=tuple(parse_alert(text) for text in alert),
             token=read_token(token_file),
             ssl_context=client_context(tls_ca) if any(each.is_tls for each in endpoints) else None,
@@ -366,6 +368,7 @@ app.command(balance)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code; what the user can mend is one line on standard error."""
+    replace_closed_streams()
     try:
         code = app(arguments, exit_on_error=False)
     except (ConfigError, LocalProtocolError) as error:

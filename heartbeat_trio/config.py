@@ -7,15 +7,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Liveness = Literal["any_inbound", "pong_only"]
 Overflow = Literal["drop_oldest", "conflate", "close"]
 Jitter = Literal["decorrelated", "full", "equal", "proportional", "none"]
 LastStep = Literal["none", "probe", "resubscribe", "reconnect"]
 PingSchedule = Literal["every", "inbound_idle", "outbound_idle", "negotiated", "never"]
+
+
+def symbol_list(subscribe: Iterable[str]) -> tuple[str, ...]:
+    """The symbols that somebody wants to subscribe to.
+
+    Raises:
+        ConfigError: It is a mere text, which would be taken letter by letter.
+    """
+    if isinstance(subscribe, str):
+        raise ConfigError(f"subscribe = {subscribe[:64]!r} must be a list of symbols, such as ['BTCUSD'], even of one")
+    return tuple(subscribe)
 
 
 def _require(policy: object, field: str, *, minimum: float, exclusive: bool = False, maximum: float = math.inf) -> None:

@@ -22,6 +22,8 @@ _DEFAULT_PORTS = {"ws": 80, "wss": 443, "tcp": None, "tcps": None}
 _LINE_DIALECTS = ("lines", "tutorial")
 _ENGINES = ("native", "trio-websocket")
 _SAFE_HOST = re.compile(r"[A-Za-z0-9._:%\-]+")
+_MAX_LABEL, _MAX_NAME = 63, 253
+"""Characters (RFC 1035, 2.3.4): of a label, and of a name without the length bytes and the root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ class Endpoint:
         shown = _printable(url)
         if parts.scheme not in _DEFAULT_PORTS:
             raise ConfigError(f"endpoint {shown}: unknown scheme {_printable(parts.scheme)}; {example}")
-        if not parts.hostname or not _SAFE_HOST.fullmatch(parts.hostname):
+        if not parts.hostname or not _SAFE_HOST.fullmatch(parts.hostname) or not _has_possible_labels(parts.hostname):
             raise ConfigError(f"endpoint {shown}: no usable host; {example}")
         if parts.username is not None or parts.password is not None:
             raise ConfigError(f"endpoint {shown}: user info is not supported; give a token with --token-file")
@@ -131,6 +133,12 @@ class Endpoint:
             parameters=_parameters(options, record, shown),
             record=record,
         )
+
+
+def _has_possible_labels(host: str) -> bool:
+    """Whether a host is an IPv6 address, or no name of which a resolver would say only that it is none."""
+    name = host.removesuffix(".")
+    return ":" in host or (len(name) <= _MAX_NAME and all(0 < len(label) <= _MAX_LABEL for label in name.split(".")))
 
 
 def _path(parts: SplitResult, shown: str) -> str:

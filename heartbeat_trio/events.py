@@ -387,3 +387,8 @@ class QualitySnapshot(msgspec.Struct, frozen=True, kw_only=True):
     local_p99: float | None = None
     local_maximum: float | None = None
     local_n: int = 0
+
+    @property
+    def decided(self) -> int:
+        """Pings that say something of the peer: those of which the success rate is."""
+        return self.answered + self.late + self.missed

@@ -13,7 +13,7 @@ import trio
 
 from ._background import open_background
 from ._broadcast import Broadcast, Events
-from .config import InboxPolicy, RestartPolicy
+from .config import InboxPolicy, RestartPolicy, symbol_list
 from .endpoint import Endpoint
 from .events import ConnectionState, Event, LineAdded, LineEnded, Quote, SessionStatus, SourceEvent
 from .exceptions import ConfigError
@@ -205,17 +205,17 @@ class Fleet:
             on_raw: Called with each message as it came. If it raises, this session ends.
 
         Raises:
-            ConfigError: The endpoint is none, or the name is taken.
+            ConfigError: The endpoint is none, `subscribe` is no list, or the name is taken.
         """
         if self._background is None:
             raise ConfigError(f"the fleet has ended: {name!r} cannot be added")
         if name in self._members:
             raise ConfigError(f"there is a session {name!r} already: remove it first, or choose another name")
-        where, defaults = Endpoint.parse(endpoint), self._defaults
+        where, symbols, defaults = Endpoint.parse(endpoint), symbol_list(subscribe), self._defaults
         box = inbox or defaults.inbox or InboxPolicy()
         member = _Member(name, where, self._venues.get(venue or where.host), box, self._enqueue)
         options = {
-            "subscribe": tuple(subscribe),
+            "subscribe": symbols,
             "heartbeat": heartbeat or defaults.heartbeat,
             "backoff": backoff or defaults.backoff,
             "restart": restart or defaults.restart,

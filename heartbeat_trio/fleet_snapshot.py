@@ -76,7 +76,7 @@ def _row(each: MemberSnapshot) -> tuple[str, ...]:
         each.state.value,
         str(each.attempt),
         "-" if quality is None else f"{_ms(quality.p50)}/{_ms(quality.p99)}",
-        "-" if quality is None else f"{quality.success_rate:.1%}",
+        f"{quality.success_rate:.1%}" if quality is not None and quality.decided else "-",
         str(each.quotes),
         str(each.waiting),
         str(each.dropped),

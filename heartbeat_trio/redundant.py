@@ -10,7 +10,7 @@ import trio
 
 from ._background import open_background
 from ._broadcast import Broadcast, Events
-from .config import HeartbeatPolicy, InboxPolicy, RestartPolicy
+from .config import HeartbeatPolicy, InboxPolicy, RestartPolicy, symbol_list
 from .connection import OVERRUN_INTERVAL
 from .endpoint import Endpoint
 from .events import (
@@ -280,7 +280,7 @@ async def open_redundant_feed(
             together take longer to come back, as in a fleet; without, each comes back by itself.
 
     Raises:
-        ConfigError: An endpoint is none, or there is none at all.
+        ConfigError: An endpoint is none, there is none at all, or `subscribe` is no list.
         GaveUp: Every line has given up; `.history` lists the attempts of all.
         SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
     """
@@ -301,7 +301,7 @@ async def open_redundant_feed(
     )
     arbiter = LineArbiter(policy or RedundantPolicy(), is_sequenced=is_sequenced or (lambda _quote: True))
     feed = RedundantFeed(arbiter, Inbox(inbox or InboxPolicy()), options, rotation or NEVER)
-    for symbol in subscribe:
+    for symbol in symbol_list(subscribe):
         await feed.subscribe(symbol)
     try:
         async with open_background() as background:

@@ -11,7 +11,7 @@ import trio
 
 from ._background import open_background
 from ._broadcast import Broadcast, Events
-from .config import BackoffPolicy, GatePolicy, InboxPolicy, RestartPolicy, SilencePolicy
+from .config import BackoffPolicy, GatePolicy, InboxPolicy, RestartPolicy, SilencePolicy, symbol_list
 from .endpoint import Endpoint
 from .events import (
     Closed,
@@ -298,14 +298,15 @@ async def open_session(
         venue: What is shared with other sessions to the same venue; see `heartbeat_trio.open_fleet`.
 
     Raises:
-        ConfigError: The endpoint is none, a policy is impossible, or the token would leave in the clear.
+        ConfigError: The endpoint is none, `subscribe` is no list, a policy is impossible, or the token would leave in the
+            clear.
         GaveUp: `RestartPolicy.max_attempts` attempts failed in a row.
         SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
     """
     where = Endpoint.parse(endpoint)
     heartbeat = heartbeat_policy(where.venue, heartbeat, dict(where.parameters))
     backoff, restart = backoff or BackoffPolicy(), restart or RestartPolicy()
-    silence, subscribe = silence or SilencePolicy(), tuple(subscribe)
+    silence, subscribe = silence or SilencePolicy(), symbol_list(subscribe)
     box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
     quality = ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
     options = Options(

@@ -33,6 +33,7 @@ def start(stack: ExitStack, book: Path) -> tuple[Process, Line]:
     return stack.enter_context(running_server("--order-book", str(book)))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["tcp", "ws", "ws#engine=trio-websocket"])
 def test_a_killed_server_costs_no_order_and_no_time(tmp_path: Path, kind: str) -> None:
     """SIGKILL under a stream of orders: the next one leaves on the backup within 5 ms of the verdict; none is doubled."""

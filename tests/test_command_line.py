@@ -65,6 +65,10 @@ def test_importing_the_library_is_light() -> None:
         ("watch tcp://x:1 --token-file /does/not/exist", "/does/not/exist"),
         ("watch tcps://x:1 --tls-ca /does/not/exist", "/does/not/exist"),
         ("watch tcp://x:1 --record /does/not/exist", "/does/not/exist"),
+        ("watch tcp://x:1 --journal /dev/null", "--journal '/dev/null' must be a folder that can be made"),
+        ("watch tcp://x:1 --journal /dev/null/below", "--journal '/dev/null/below' must be a folder that can be made"),
+        ("watch tcp://x:1 --journal=", "--journal '' must be a folder"),
+        ("watch tcp://a..b:1", "no usable host"),
         ("watch tcp://x:1 --subscribe a^b --duration 1", "a^b"),
         ("serve --tcp 1", "'1'"),
         ("serve --tcp 127.0.0.1:99999", "99999"),
@@ -234,28 +238,29 @@ def test_second_interrupt_does_not_wait_for_an_alert(tmp_path: Path) -> None:
     assert "sleep" not in str(entries)
 
 
-def test_a_closed_pipe_is_no_traceback() -> None:
-    """`| head -1` ends the reader of our output, not our manners."""
+@pytest.mark.parametrize("output", ["json", "text"])
+def test_a_closed_pipe_ends_the_watching(output: str) -> None:
+    """`| head -1` ends the reader of our output: so we are done as well, in good order."""
     with running_server() as (_server, listening):
-        command = [
-            *COMMAND,
-            "watch",
-            f"tcp://{listening['tcp']}",
-            "--subscribe",
-            "BTCUSD",
-            "--output",
-            "json",
-            "--duration",
-            "2",
-        ]
+        command = [*COMMAND, "watch", f"tcp://{listening['tcp']}", "--subscribe", "BTCUSD", "--output", output]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
             assert client.stdout is not None
             client.stdout.readline()
             client.stdout.close()
             assert client.stderr is not None
             said = client.stderr.read()
-            client.wait(timeout=8)
-    assert "Traceback" not in said
+            assert client.wait(timeout=8) == 0
+    assert said == ""
+
+
+def test_a_full_disk_is_told_once() -> None:
+    """The watching goes on without its output."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with running_server() as (_server, listening), Path("/dev/full").open("w") as full:
+        command = [*COMMAND, "watch", f"tcp://{listening['tcp']}", *QUICK, "--duration", "1", "--output", "json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=10, check=False)
+    assert (0, "warning: nothing more is shown: No space left on device\n") == (done.returncode, done.stderr)
 
 
 class Stuck:
@@ -467,3 +472,32 @@ def test_watching_an_exchange_that_cannot_be_pinged() -> None:
     assert ["connecting", "connected", "subscribed"] == events[:3]
     assert {"pong", "lost", "beat_missed"}.isdisjoint(events)
     assert max(answered) >= 3
+
+
+@pytest.mark.parametrize("closed", ["1", "2", "1 2"])
+def test_closed_streams_are_no_traceback(tmp_path: Path, closed: str) -> None:
+    """Whoever closed standard output or standard error wants to hear nothing there, nor on the other one."""
+    redirections = " ".join(f"{number}>&-" for number in closed.split())
+    script = f'exec "$@" {redirections}'
+    (tmp_path / "2026-11-24.w.0001.jsonl").write_text(
+        '{"event":"gap","at":"2026-11-24T10:00:00.000000Z","t":1.0,"session":"w-1"}\ntorn\n'
+    )
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *COMMAND, "journal", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+    assert done.returncode == 0
+    assert ("1 issues" in done.stdout) is ("1" not in closed)
+    assert "Traceback" not in done.stderr
+    assert "torn" not in done.stdout
+    watched = subprocess.run(
+        ["sh", "-c", script, "sh", *COMMAND, "watch", "tcp://127.0.0.1:1", "--max-attempts", "1", "--alert", "lost=log"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+    assert (3, False) == (watched.returncode, "Traceback" in watched.stderr)

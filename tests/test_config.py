@@ -161,6 +161,11 @@ def test_endpoint(url: str, shown: str, path: str, port: int, dialect: str, engi
         ("ws://host/#speed=9", "unknown option 'speed'"),
         ("ws://ho st/", "no usable host"),
         ("ws://[::1/", "Invalid IPv6"),
+        ("tcp://a..b:1", "no usable host"),
+        ("ws://.a.com/", "no usable host"),
+        ("tcp://.:1", "no usable host"),
+        (f"tcp://{'x' * 64}.com:1", "no usable host"),
+        (f"tcp://{'x.' * 126}xx:1", "no usable host"),
     ],
 )
 def test_wrong_endpoint_says_why_and_shows_no_secret(url: str, reason: str) -> None:
@@ -169,6 +174,12 @@ def test_wrong_endpoint_says_why_and_shows_no_secret(url: str, reason: str) -> N
         Endpoint.parse(url)
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["a.b.", "a_b", "127.0.0.1", f"{'x' * 63}.com", "x." * 126 + "x", "x." * 126 + "x."])
+def test_names_of_the_greatest_length_are_hosts(host: str) -> None:
+    """63 characters a label, 253 a name, and the root's dot."""
+    assert Endpoint.parse(f"tcp://{host}:1").host == host
 
 
 @given(st.text(max_size=60))

@@ -26,10 +26,12 @@ from heartbeat_trio.events import (
     StateChanged,
     Subscribed,
 )
-from heartbeat_trio.exceptions import GaveUp, LocalProtocolError
+from heartbeat_trio.exceptions import ConfigError, GaveUp, LocalProtocolError
 from heartbeat_trio.feed import MAX_STRANGERS, Feed
+from heartbeat_trio.fleet import open_fleet
 from heartbeat_trio.orders import OrderAck, OrderQuery
 from heartbeat_trio.protocol.messages import Message
+from heartbeat_trio.redundant import open_redundant_feed
 from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_quotes
 from heartbeat_trio.session import Session, open_session
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
@@ -295,3 +297,18 @@ async def test_strangers_cannot_fill_our_memory() -> None:
     )
 
     assert [*symbols[:MAX_STRANGERS], "A", "S0"] == [quote.symbol for quote in given if isinstance(quote, Quote)]
+
+
+async def test_a_text_is_no_list_of_symbols() -> None:
+    """`subscribe="BTCUSD"` would subscribe to seven letters: it is refused everywhere, with what would do."""
+    net, problem = VirtualNetwork(), r"subscribe = 'BTCUSD' must be a list of symbols, such as \['BTCUSD'\]"
+    with pytest.raises(ConfigError, match=problem):
+        async with open_session("tcp://server:1", subscribe="BTCUSD", connector=net.connect):
+            pass
+    with pytest.raises(ConfigError, match=problem):
+        async with open_redundant_feed(["tcp://server:1"], subscribe="BTCUSD", connector=net.connect):
+            pass
+    async with open_fleet(connector=net.connect) as fleet:
+        with pytest.raises(ConfigError, match=problem):
+            fleet.add("a", "tcp://server:1", subscribe="BTCUSD")
+        assert not fleet.snapshot().sessions

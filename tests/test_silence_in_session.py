@@ -81,7 +81,7 @@ async def test_a_dead_feed_costs_three_steps_and_one_reconnect(
     net = VirtualNetwork(latency=0.01)
     feeder = await start_feeder(net, nursery)
     feeder.symbols = symbols
-    async with open_session("tcp://server:1", subscribe=symbols, connector=net.connect, rng=Random(1)) as session:
+    async with open_session("tcp://server:1", subscribe=list(symbols), connector=net.connect, rng=Random(1)) as session:
         follower = await follow(session, nursery)
         await trio.sleep(60)
         assert follower.silences == []
@@ -253,7 +253,7 @@ async def test_every_step_is_told_before_any_is_taken(autojump_clock: MockClock,
     """Several symbols reach their last step at one instant: one connection is given up, and nothing goes untold."""
     net = VirtualNetwork(latency=0.01)
     feeder = await start_feeder(net, nursery)
-    async with open_session("tcp://server:1", subscribe="ABC", connector=net.connect, rng=Random(1)) as session:
+    async with open_session("tcp://server:1", subscribe=["A", "B", "C"], connector=net.connect, rng=Random(1)) as session:
         follower = await follow(session, nursery)
         await trio.sleep(300)
 

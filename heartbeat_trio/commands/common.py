@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
 from ..exceptions import ConfigError
+from ..journal.files import FOLDER_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -41,6 +43,36 @@ def read_token(path: Path | None) -> str | None:
 def warn(text: str) -> None:
     """Tell people, on standard error."""
     print(f"warning: {text}", file=sys.stderr)
+
+
+def discard_stdout() -> None:
+    """Nobody can be told anything there any more; without this, Python would try once more at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def make_journal_folder(text: str | None) -> Path | None:
+    """Make the folder of a journal, so that a wrong one is told at once and not only in the log.
+
+    Raises:
+        ConfigError: It is none, or cannot be made.
+    """
+    if text is None:
+        return None
+    if not text:
+        raise ConfigError("--journal '' must be a folder, such as ./journal")
+    try:
+        Path(text).mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--journal {text!r} must be a folder that can be made: {error}") from error
+    return Path(text)
+
+
+def replace_closed_streams() -> None:
+    """Whoever closed them (``>&-``) wants to hear nothing; Python has None there, which cannot be written to."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the program runs
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 async def on_signals(first: Callable[[], None], second: Callable[[], None]) -> None:

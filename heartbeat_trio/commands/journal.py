@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections import Counter
@@ -15,14 +14,14 @@ import msgspec
 from ..events import Cause, Evidence
 from ..exceptions import ConfigError, LossCause
 from ..journal import read_journal
+from ..journal.reader import IRREGULAR
 from ..journal.records import HEAD, ISSUES, SCHEMA
 from ..observe import jsonlines
 from ..observe.text import printable
 from ..sansio.cause import explain
-from .common import warn
+from .common import discard_stdout, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from ..journal import Entry, JournalReader
@@ -44,44 +43,62 @@ def show_journal(
     """Print the issues of a folder's journals, oldest first; the exit code.
 
     Raises:
-        ConfigError: There is no such folder, or a filter is none.
+        ConfigError: There is no such folder, none of its journals may be read, or a filter is none.
     """
     reader = read_journal(folder)
     wanted = None if cause is None else _cause(cause)
-    issues = (
-        entry
-        for entry in reader.entries(since=None if since is None else _since(since))
-        if entry.event in ISSUES
-        and (endpoint is None or endpoint in (entry.endpoint or ""))
-        and (wanted is None or wanted in (entry.blame, entry.fields.get("cause")))
-    )
+    totals: Counter[str] = Counter()
+    looked_at = 0
     try:
-        _print(issues, output)
+        for entry in reader.entries(since=None if since is None else _since(since)):
+            looked_at += 1
+            if (
+                entry.event in ISSUES
+                and (endpoint is None or endpoint in (entry.endpoint or ""))
+                and (wanted is None or wanted in (entry.blame, entry.fields.get("cause")))
+            ):
+                totals[_kind(entry)] += 1
+                print(_json(entry) if output == "json" else _line(entry))
+        if totals and output == "text":
+            print(_sum_up(totals))
+        elif not totals:
+            is_filtered = (since, cause, endpoint) != (None, None, None)
+            _explain_nothing(reader, looked_at, is_filtered=is_filtered, output=output)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has seen enough, `head` for one; Python would flush once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever reads has seen enough, `head` for one
+        discard_stdout()
     for note in _notes(reader):
         warn(note)
     return 0
 
 
-def _print(issues: Iterator[Entry], output: str) -> None:
-    totals: Counter[str] = Counter()
-    for entry in issues:
-        totals[_kind(entry)] += 1
-        print(_json(entry) if output == "json" else _line(entry))
-    if output == "text":
-        _print_totals(totals)
-
-
-def _print_totals(totals: Counter[str]) -> None:
+def _sum_up(totals: Counter[str]) -> str:
     listed = ", ".join(f"{count} {printable(kind)}" for kind, count in totals.most_common())
-    print(f"{totals.total()} issues: {listed}" if totals else "nothing went wrong")
+    return f"{totals.total()} issues: {listed}"
+
+
+def _explain_nothing(reader: JournalReader, looked_at: int, *, is_filtered: bool, output: str) -> None:
+    """Why no issue is shown: nothing went wrong only where something was looked at."""
+    issues = 0
+    if is_filtered:  # files of earlier days were not even opened
+        reader, looked_at = read_journal(reader.folder), 0
+        for entry in reader.entries():
+            looked_at += 1
+            issues += entry.event in ISSUES
+    where = printable(str(reader.folder))
+    denied = [f"{printable(name)}: {why}" for name, why in reader.skipped.items() if why != IRREGULAR]
+    if not looked_at and denied:
+        raise ConfigError(f"journal {where!r}: nothing could be read: {denied[0]}; read it as the user who wrote it")
+    if not looked_at:
+        has_files = len(reader.files()) > len(reader.skipped)
+        print(f"no {'records in the ' if has_files else ''}journal files in {where}", file=sys.stderr)
+    elif output == "text":
+        print(f"nothing matches ({issues} issues in all)" if is_filtered else "nothing went wrong")
 
 
 def _notes(reader: JournalReader) -> list[str]:
     """What may be missing."""
-    notes = []
+    notes = [f"{printable(name)} skipped: {why}" for name, why in sorted(reader.skipped.items())]
     if reader.torn:
         notes.append(f"{reader.torn} torn lines skipped: the last words of programs that were killed, or are writing still")
     if reader.newest_schema > SCHEMA:

@@ -22,7 +22,7 @@ from ..observe.alerts import watch_session
 from ..observe.output import Output
 from ..observe.recording import open_recording
 from ..session import Session, open_session
-from .common import first_leaf, on_signals, warn
+from .common import discard_stdout, first_leaf, on_signals, warn
 
 if TYPE_CHECKING:
     import ssl
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ..observe.sinks import Sink
     from ..sansio.alerts import AlertRule
     from ..sansio.quality import Verdict
+
+OUTPUT_CHECK = 0.25
+"""Seconds between two looks at whether anybody reads what we write."""
 
 REFRESH = 0.25
 """Seconds between two frames of the live view."""
@@ -69,7 +72,7 @@ class WatchOptions:
 
 
 def watch(options: WatchOptions) -> int:
-    """Watch until a signal, the end of `duration`, or until every endpoint was given up; the exit code."""
+    """Watch until a signal, the end of `duration`, its reader's leave, or until every endpoint was given up: the code."""
     with ExitStack() as stack:
         command = _Watch(options)
         if options.output == "live":
@@ -83,6 +86,8 @@ def watch(options: WatchOptions) -> int:
             assert options.record is not None  # noqa: S101 - the loop is empty otherwise
             command.recorders[endpoint] = stack.enter_context(open_recording(options.record, str(endpoint)))
         trio.run(command.run)
+    if output.error is not None:
+        discard_stdout()
     for line in command.final:
         print(line)
     if output.dropped:
@@ -112,6 +117,7 @@ class _Watch:
         self._set_clock()
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_output, name="output")
                 nursery.start_soon(partial(on_signals, self._stop.set, nursery.cancel_scope.cancel), name="signals")
                 if self.options.duration is not None:
                     nursery.start_soon(self._stop_after, self.options.duration, name="duration")
@@ -128,7 +134,9 @@ class _Watch:
             raise first_leaf(group) from group
 
     def exit_code(self) -> int:
-        """0 if some pong was received, 3 if every endpoint was given up, else 1."""
+        """0 if some pong was received or the reader has gone, 3 if every endpoint was given up, else 1."""
+        if isinstance(self.output.error, BrokenPipeError):
+            return 0
         if self._gave_up == len(self.options.endpoints):
             return GAVE_UP
         return 0 if self._has_pong else NO_PONG
@@ -136,6 +144,16 @@ class _Watch:
     async def _stop_after(self, seconds: float) -> None:
         await trio.sleep(seconds)
         self._stop.set()
+
+    async def _watch_output(self) -> None:
+        """A reader that goes away, such as `head`, has seen enough; a full disk ends the output only, and that is told."""
+        await trio.lowlevel.checkpoint()
+        while self.output.error is None:  # noqa: ASYNC110 - set in a thread that knows nothing of Trio
+            await trio.sleep(OUTPUT_CHECK)
+        if isinstance(self.output.error, BrokenPipeError):
+            self._stop.set()
+        else:
+            warn(f"nothing more is shown: {self.output.error.strerror or self.output.error}")
 
     async def _refresh(self, view: LiveView) -> None:
         while True:

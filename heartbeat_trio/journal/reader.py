@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import heapq
 import math
+import stat
 import zlib
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     Queue = list[tuple[str, int, Entry, Iterator[Entry]]]
 
 
+IRREGULAR = "this is no regular file"
+
+
 class JournalReader:
     """The records of a folder's journals. Iterate over `records`, or over one file's.
 
@@ -30,6 +35,8 @@ class JournalReader:
         torn: Lines that were no records: the last ones of killed processes.
         unknown: Records of kinds that this version does not know.
         newest_schema: The highest schema version that was met; above `SCHEMA`, something may be missing.
+        skipped: Names of files that could not be read, and why: others wrote them, or they are no files (folders, pipes,
+            devices), which are not even opened.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,6 +48,7 @@ class JournalReader:
         self.torn = 0
         self.unknown = 0
         self.newest_schema = SCHEMA
+        self.skipped: dict[str, str] = {}
 
     def files(self) -> list[Path]:
         """The folder's files, oldest first."""
@@ -77,7 +85,7 @@ class JournalReader:
         return [path for path in self.files() if since is None or path.name[:10] >= since[:10]]
 
     def read_file(self, path: Path) -> Iterator[Entry | PingEntry]:
-        """One file's records."""
+        """One file's records; none, and an entry in `skipped`, where it cannot be read."""
         try:
             with _open(path) as file:
                 for line in file:
@@ -88,6 +96,8 @@ class JournalReader:
             pass  # somebody tidied up while we read
         except (EOFError, gzip.BadGzipFile, zlib.error):
             self.torn += 1
+        except OSError as error:
+            self.skipped[path.name] = error.strerror or type(error).__name__
 
     def _merge(self, streams: list[list[Path]]) -> Iterator[Entry]:
         """Entries by time. A stream is opened when its time has come: a program that keeps crashing leaves thousands."""
@@ -168,15 +178,14 @@ def _begin(path: Path) -> str:
     try:
         with _open(path) as file:
             record = parse_line(file.readline())
-    except (ValueError, EOFError, FileNotFoundError, gzip.BadGzipFile, zlib.error):
+    except (ValueError, EOFError, OSError, zlib.error):
         return ""
     return record.at if isinstance(record, Entry) else ""
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        with cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb") as file:
-            yield file
-    except PermissionError as error:
-        raise ConfigError(f"journal {printable(str(path))}: {error.strerror}; read it as the user who wrote it") from error
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for its writer, and a device does who knows what
+        raise OSError(errno.EINVAL, IRREGULAR)
+    with cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb") as file:
+        yield file

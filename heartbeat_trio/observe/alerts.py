@@ -92,7 +92,7 @@ async def watch_session(
     Args:
         session: To be watched.
         alerts: Which rules go to which sinks.
-        minimum_interval: Seconds between two firings of one rule.
+        minimum_interval: Seconds from a firing of a rule to whatever it tells next, its recovery too.
         last_words: Seconds that the last alerts may take after the session has ended.
         gate: The policy of the gate that a rule `gate` tells of, opened here where there is such a rule. The rule tells
             that an open gate closed, not that one never opened.

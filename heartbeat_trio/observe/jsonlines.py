@@ -189,7 +189,7 @@ def describe_quality(quality: QualitySnapshot) -> Fields:
     counts = ("sent", "answered", "late", "missed", "voided", "cancelled", "in_flight", "unknown_pongs")
     return {
         **{name: getattr(quality, name) for name in counts},
-        "success_rate": round(quality.success_rate, 6),
+        "success_rate": round(quality.success_rate, 6) if quality.decided else None,
         "avg_ms": milliseconds(quality.average),
         "p50_ms": milliseconds(quality.p50),
         "p95_ms": milliseconds(quality.p95),

@@ -53,7 +53,7 @@ class Row:
             _ms(quality.local_p99),
             sparkline(self.rtts),
             str(session.missed_pongs),
-            f"{quality.success_rate:.1%}",
+            f"{quality.success_rate:.1%}" if quality.decided else "-",
             f"{self.rate:.0f}",
         ]
 

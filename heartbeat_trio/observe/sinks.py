@@ -93,15 +93,14 @@ class Sink(ABC):
 
 
 class LogSink(Sink):
-    """Logs to ``heartbeat_trio.alerts``: a warning, or for a recovery an information."""
+    """Logs warnings to ``heartbeat_trio.alerts``, recoveries too: nobody may be left with an alert that is over."""
 
     kind = "log"
 
     async def send(self, endpoint: str, alert: Alert) -> None:
         """Log it."""
         await trio.lowlevel.checkpoint()
-        level = logging.INFO if alert.is_recovery else logging.WARNING
-        logger.log(level, "%s: %s (%s)", endpoint, alert.text, alert.rule)
+        logger.warning("%s: %s (%s)", endpoint, alert.text, alert.rule)
 
 
 class CommandSink(Sink):

@@ -175,9 +175,11 @@ def describe_quote(quote: Quote) -> str:
 
 def describe_statistics(quality: QualitySnapshot, verdict: Verdict) -> str:
     """The periodic statistics in one line."""
+    success = f"{quality.success_rate:.1%}" if quality.decided else "-"
+    unknown = f"; {quality.unknown_pongs} pongs answered none of our pings" if quality.unknown_pongs else ""
     return (
         f"{quality.answered} of {quality.sent} pings answered ({quality.late} late, {quality.missed} missed, "
-        f"{quality.voided} voided), success {quality.success_rate:.1%}, RTT p50 {_ms(quality.p50)} p95 {_ms(quality.p95)} "
+        f"{quality.voided} voided{unknown}), success {success}, RTT p50 {_ms(quality.p50)} p95 {_ms(quality.p95)} "
         f"p99 {_ms(quality.p99)} on the wire{_own_delay(quality)}; {describe_verdict(verdict)}"
     )
 

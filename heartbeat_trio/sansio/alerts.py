@@ -1,14 +1,14 @@
 """Which events and figures are worth an alert, how often at most, and when it is over.
 
-A rule of a *condition* (lost, degraded, p95 ...) fires when the condition begins and tells its recovery. A rule of an
-*occurrence* (gap, gave_up ...) has nothing that could be over.
+A rule of a *condition* (lost, degraded, p95 ...) fires when the condition begins and tells its recovery, once it is free to
+fire again: so no recovery is the last word on something that is wrong again. A rule of an *occurrence* (gap, gave_up ...)
+has nothing that could be over.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,7 +32,8 @@ from ..events import (
     StateChanged,
 )
 from ..exceptions import ConfigError
-from .quality import WARM_UP, WINDOW
+from .quality import WARM_UP
+from .recent_success import RecentSuccess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from ..events import QualitySnapshot
 
 MINIMUM_INTERVAL = 60.0
-"""Seconds between two firings of one rule."""
+"""Seconds from a firing of a rule to whatever it tells next."""
 HYSTERESIS = 0.8
 """A figure is well again at this part of its limit: of the latency, or of the failures."""
 EXAMPLE = "for example lost, degraded:10, p95:100ms or success:95%"
@@ -133,16 +134,17 @@ class AlertBook:
     """Decides which alerts one session's events and figures are worth.
 
     A condition that fired is not told again while it holds. Between two firings of one rule at least `minimum_interval`
-    seconds pass; what came in between is told late if it still holds, and counted in the rule's next text otherwise.
+    seconds pass, and from a firing to its recovery as well: a rule speaks twice in that time at most. What came in between
+    is told late if it still holds, and counted in the rule's next text otherwise.
 
     Args:
         rules: What to be alerted of; each counts once.
-        minimum_interval: Seconds between two firings of one rule; recoveries are not held back.
+        minimum_interval: Seconds from a firing of a rule to whatever it tells next.
     """
 
     def __init__(self, rules: Iterable[AlertRule], *, minimum_interval: float = MINIMUM_INTERVAL) -> None:
         self._watches = [_Watch(rule, minimum_interval) for rule in dict.fromkeys(rules)]
-        self._success = _RecentSuccess()
+        self._success = RecentSuccess()
 
     def receive_event(self, event: Event, now: float) -> list[Alert]:
         """Something happened."""
@@ -176,18 +178,20 @@ class AlertBook:
 
 
 class _Condition(msgspec.Struct):
-    """Something that is wrong now. It may be told from ``due`` on."""
+    """Something that is wrong. It may be told from ``due`` on. ``is_over``: it was told, but not yet that it is over."""
 
     text: str
     since: float
     due: float
     is_told: bool = False
+    is_over: bool = False
 
 
 class _Watch:
     """One rule at work: what is wrong, and when it may be told.
 
-    Several things may be wrong at once, such as several silent symbols: each is told, and the recovery is that of all.
+    Several things may be wrong at once, such as several silent symbols: each is told, and the recovery is that of all. It
+    waits until the rule is free. What is wrong again before that is no news: the alert that was told is true still.
     """
 
     def __init__(self, rule: AlertRule, interval: float) -> None:
@@ -198,6 +202,8 @@ class _Watch:
         self._firing_since = 0.0
         self._more = 0
         self._open: dict[str, _Condition] = {}
+        self._recovery: str | None = None
+        """What is to be told when the rule is free."""
 
     def receive(self, change: _Change | None, now: float) -> list[Alert]:
         if change is None:
@@ -209,68 +215,65 @@ class _Watch:
 
     def next_check(self) -> float:
         waiting = [each.due for each in self._open.values() if not each.is_told]
+        if self._recovery is not None:
+            return self._free_at
         return max(min(waiting), self._free_at) if waiting else math.inf
 
     def check(self, now: float) -> list[Alert]:
         waiting = [each for each in self._open.values() if not each.is_told and each.due <= now]
-        if not waiting or now < self._free_at:
+        if now < self._free_at:
             return []
-        more, self._more = self._more + len(waiting) - 1, 0
-        if not self._is_firing():
+        recovery, self._recovery = self._recovery, None
+        if waiting or recovery is not None:
+            self._open = {key: each for key, each in self._open.items() if not each.is_over}
+        if not waiting:
+            return [] if recovery is None else [self._alert(recovery, now, is_recovery=True)]
+        if recovery is None and not self._is_firing():
             self._firing_since = waiting[0].since
+        self._more += len(waiting) - 1
         for each in waiting:
             each.is_told = True
         if self.kind.is_occurrence:
             self._open.clear()
         self._free_at = now + self._interval
-        return [self._alert(waiting[0].text + (f" ({more} more in between)" if more else ""), now)]
+        return [self._alert(waiting[0].text, now)]
 
     def forget(self) -> None:
         self._open.clear()
+        self._recovery, self._more = None, 0
 
     def _begin(self, change: _Change, now: float) -> None:
         known = self._open.get(change.key)
-        if known is None:
+        if known is not None and known.is_over and (now < self._free_at or self._recovery is not None):
+            known.is_over, self._recovery = False, None
+            self._more += 1
+        elif known is None or known.is_over:
             self._open[change.key] = _Condition(change.text, now, now + change.delay)
         elif not known.is_told:
             known.text = change.text
             self._more += self.kind.is_occurrence  # for a condition it is only more of the same
 
     def _end(self, change: _Change, now: float) -> list[Alert]:
-        ended = self._open.pop(change.key, None)
-        if ended is None:
+        ended = self._open.get(change.key)
+        if ended is None or ended.is_over:
             return []
         if not ended.is_told:
             self._more += ended.due <= now
+            del self._open[change.key]
             return []
+        ended.is_over = True
         if self._is_firing():
             return []
-        return [self._alert(f"{change.text} after {now - self._firing_since:.1f} s", now, is_recovery=True)]
+        self._recovery = f"{change.text} after {now - self._firing_since:.1f} s"
+        return self.check(now)
 
     def _is_firing(self) -> bool:
-        return any(each.is_told for each in self._open.values())
+        return any(each.is_told and not each.is_over for each in self._open.values())
 
     def _alert(self, text: str, now: float, *, is_recovery: bool = False) -> Alert:
+        more, self._more = self._more, 0
+        text += f" ({more} more in between)" if more else ""
         return Alert(at=now, rule=str(self.rule), text=text, is_recovery=is_recovery)
-
-
-class _RecentSuccess:
-    """The success rate of the last 100 decided pings: that of a long session hardly moves when everything fails."""
-
-    def __init__(self) -> None:
-        self._totals: deque[tuple[int, int]] = deque([(0, 0)])
-
-    def receive(self, snapshot: QualitySnapshot) -> float | None:
-        """The rate, 0..1; None before 20 pings were decided."""
-        decided = snapshot.answered + snapshot.late + snapshot.missed
-        if decided > self._totals[-1][1]:
-            self._totals.append((snapshot.answered, decided))
-        while len(self._totals) > 2 and self._totals[1][1] <= decided - WINDOW:
-            self._totals.popleft()
-        answered_before, decided_before = self._totals[0]
-        if decided < WARM_UP:
-            return None
-        return (snapshot.answered - answered_before) / (decided - decided_before)
 
 
 def _lost(_limit: float, event: Event) -> _Change | None:

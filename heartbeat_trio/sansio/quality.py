@@ -237,15 +237,19 @@ class ConnectionQuality:
         return self._data_at
 
     def report(self) -> str:
-        """The statistics for people: seven lines, latencies over the verdict window."""
+        """The statistics for people: seven lines, latencies over the verdict window; "-" is what nothing is known of."""
         stats = self._stats
         decided = self._counts["answered"] + self._counts["late"] + self._counts["missed"]
-        success = 100 * self._counts["answered"] / decided if decided else 100.0
+        success = f"{100 * self._counts['answered'] / decided:.1f}%" if decided else "-"
+        average = stats.average()
+        if average is None:
+            unknown = "".join(f"\n• Latency {what}: -" for what in ("avg", "p50", "p99", "min/max"))
+            return f"📊 Connection Statistics:\n• Success rate: {success}\n• Missed pongs: {self.missed_pongs}{unknown}"
         return (
             "📊 Connection Statistics:\n"
-            f"• Success rate: {success:.1f}%\n"
+            f"• Success rate: {success}\n"
             f"• Missed pongs: {self.missed_pongs}\n"
-            f"• Latency avg: {1000 * (stats.average() or 0.0):.2f}ms\n"
+            f"• Latency avg: {1000 * average:.2f}ms\n"
             f"• Latency p50: {_whole_ms(stats.percentile(50))}ms\n"
             f"• Latency p99: {_whole_ms(stats.percentile(99))}ms\n"
             f"• Latency min/max: {_whole_ms(stats.minimum())}/{_whole_ms(stats.maximum())}ms"

@@ -77,7 +77,7 @@ async def connect_transport(
             transport = await _converse(where, stream, nursery, token, on_raw)
             return transport
     except Exception as error:
-        failure = _explain(where, error, timeout)
+        failure = _explain(where, error, timeout, has_address=stream is not None)
         if failure is None:
             raise
         raise failure from error
@@ -169,7 +169,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _explain(where: Endpoint, error: BaseException, timeout: float) -> ConnectError | None:
+def _explain(where: Endpoint, error: BaseException, timeout: float, *, has_address: bool) -> ConnectError | None:
     """What a failed attempt is to the user; None for what is no failure of the network."""
     if isinstance(error, ConnectError):
         return ConnectError(f"connecting to {where} failed: {error}", cause=error.cause, status=error.status)
@@ -177,6 +177,8 @@ def _explain(where: Endpoint, error: BaseException, timeout: float) -> ConnectEr
         return ConnectError(f"connecting to {where} took longer than {timeout:g} s", cause="connect_timeout")
     if isinstance(error, ConnectionLost | ConnectionClosed):
         return ConnectError(f"connecting to {where} failed: {error}", cause="handshake")
+    if isinstance(error, UnicodeError) and not has_address:  # no resolver is asked for a name that cannot be encoded
+        return ConnectError(f"connecting to {where} failed: the host's name is impossible: {error}", cause="dns")
     if isinstance(error, OSError | trio.BrokenResourceError):
         first = _first_leaf(error)
         return ConnectError(f"connecting to {where} failed: {first}", cause=_cause(first))

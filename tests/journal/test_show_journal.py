@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.sansio.cause import SENTENCES, UNKNOWN_SENTENCES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 URL = "ws://host/"
@@ -188,3 +190,64 @@ def test_somebody_elses_journal(folder: Path) -> None:
     (folder / "2026-11-24.w.0001.jsonl").chmod(0)
     with pytest.raises(ConfigError, match="Permission denied; read it as the user who wrote it"):
         show(folder)
+
+
+def test_what_is_no_file_is_skipped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder, a pipe that nobody writes, a device and a link to itself, each named; the rest is shown."""
+    (folder / "2026-11-24.a.0001.jsonl").mkdir()
+    os.mkfifo(folder / "2026-11-24.b.0001.jsonl")
+    (folder / "2026-11-24.c.0001.jsonl").symlink_to("/dev/zero")
+    (folder / "2026-11-24.d.0001.jsonl").symlink_to("2026-11-24.d.0001.jsonl")
+
+    assert show(folder) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1].startswith("4 issues: ")
+    assert told.err.splitlines() == [
+        *(f"warning: 2026-11-24.{name}.0001.jsonl skipped: this is no regular file" for name in "abc"),
+        "warning: 2026-11-24.d.0001.jsonl skipped: Too many levels of symbolic links",
+    ]
+
+
+def test_one_file_that_may_not_be_read_spoils_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named; where nothing else is left, that is an error."""
+    keep(folder, record("overrun", 9), name="2026-11-24.x.0001.jsonl")
+    monkeypatch.setattr(type(folder), "open", refuse_after(type(folder).open, "2026-11-24.x.0001.jsonl"))
+
+    assert show(folder) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1].startswith("4 issues: ")
+    assert told.err == "warning: 2026-11-24.x.0001.jsonl skipped: Permission denied\n"
+    (folder / "2026-11-24.w.0001.jsonl").unlink()
+    with pytest.raises(ConfigError, match=r"nothing could be read: 2026-11-24.x.0001.jsonl: Permission denied; read it as"):
+        show(folder)
+
+
+def refuse_after(really_open: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Opens files as ever, but for one: root would be allowed to read everything."""
+
+    def open_or_refuse(path: Path, *arguments: Any) -> Any:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really_open(path, *arguments)
+
+    return open_or_refuse
+
+
+def test_nothing_went_wrong_only_where_something_was_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No files, files without a word, and files in which all is well differ."""
+    empty, mute, well = tmp_path / "empty", keep(tmp_path / "mute"), keep(tmp_path / "well", record("connected", 1))
+    empty.mkdir()
+
+    assert (0, 0, 0) == (show(empty), show(mute), show(well))
+    told = capsys.readouterr()
+    assert told.err.splitlines() == [f"no journal files in {empty}", f"no records in the journal files in {mute}"]
+    assert told.out == "nothing went wrong\n"
+
+
+@pytest.mark.parametrize("filters", [{"since": "2026-11-25"}, {"endpoint": "moon"}, {"cause": "WRITER_BLOCKED"}])
+def test_filters_that_match_nothing(folder: Path, capsys: pytest.CaptureFixture[str], filters: dict[str, str]) -> None:
+    """That something went wrong is told all the same."""
+    assert show(folder, **filters) == 0
+    assert capsys.readouterr().out == "nothing matches (4 issues in all)\n"

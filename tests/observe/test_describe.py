@@ -327,6 +327,21 @@ def test_statistics_tell_the_wire_from_our_own_delay() -> None:
     assert (3, 1, 4, 4.0, 2.0) == tuple(fields[name] for name in ("n", "inexact", "local_n", "local_p99_ms", "max_ms"))
 
 
+def test_nothing_decided_is_no_success() -> None:
+    """Neither 100 % nor 0 %, for people and for programs; pongs with strange words are told where there are any."""
+    quality, verdict = ConnectionQuality(pong_timeout=3.0), Verdict(ok=True)
+    quality.record_ping(0.0)
+    before = quality.snapshot(0.0)
+    quality.record_unknown_pong(1.0)
+    quality.record_pong(0.002, 1.0)
+    after = quality.snapshot(1.0)
+
+    assert (0, 1) == (before.decided, after.decided)
+    assert "0 of 1 pings answered (0 late, 0 missed, 0 voided), success -, " in text.describe_statistics(before, verdict)
+    assert "0 voided; 1 pongs answered none of our pings), success 100.0%, " in text.describe_statistics(after, verdict)
+    assert (None, 1.0) == tuple(jsonlines.describe_quality(each)["success_rate"] for each in (before, after))
+
+
 def test_a_pong_that_waited_for_us_says_so() -> None:
     """Beside its round trip, which is that of the wire."""
     delayed = PongReceived(at=1.0, rtt=0.002, local=2.0, blame=Cause.LOCAL_STALL)

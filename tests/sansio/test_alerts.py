@@ -154,12 +154,50 @@ def test_lost_fires_once_and_recovers() -> None:
 
     fired = alerts.receive_event(LOST, 10.0)
     again = alerts.receive_event(Lost(at=0.0, cause="connect_refused", detail="nobody there"), 11.0)
-    recovered = alerts.receive_event(ANSWERED, 22.5)
+    recovered = alerts.receive_event(ANSWERED, 72.5)
 
     assert [Alert(at=10.0, rule="lost", text="connection lost (reset): the peer reset it")] == fired
     assert [] == again
-    assert [Alert(at=22.5, rule="lost", text="it answers again after 12.5 s", is_recovery=True)] == recovered
+    assert [Alert(at=72.5, rule="lost", text="it answers again after 62.5 s", is_recovery=True)] == recovered
+    assert [] == alerts.receive_event(ANSWERED, 73.0)
+
+
+def test_a_recovery_waits_until_the_rule_is_free() -> None:
+    """With the length of what was wrong; a loss after it is told at once."""
+    alerts = book("lost")
+    alerts.receive_event(LOST, 10.0)
+
+    assert [] == alerts.receive_event(ANSWERED, 22.5)
     assert [] == alerts.receive_event(ANSWERED, 23.0)
+    assert (70.0, []) == (alerts.next_check(), alerts.handle_timer(69.9))
+    assert [(70.0, "it answers again after 12.5 s", True)] == told(alerts.handle_timer(70.0))
+    assert math.inf == alerts.next_check()
+    assert [(71.0, "connection lost (reset): the peer reset it", False)] == told(alerts.receive_event(LOST, 71.0))
+
+
+def test_a_recovery_never_outlives_its_truth() -> None:
+    """Lost again before the recovery was told, however late the timer: the alert is true still, and nothing is told."""
+    alerts = book("lost")
+    alerts.receive_event(LOST, 0.0)
+    for at in (1.0, 61.0):
+        assert [] == alerts.receive_event(ANSWERED, 1.0)
+        assert [] == alerts.receive_event(LOST, at)
+    assert math.inf == alerts.next_check()
+    assert [] == alerts.handle_timer(100.0)
+    assert [(101.0, "it answers again after 101.0 s (2 more in between)", True)] == told(
+        alerts.receive_event(ANSWERED, 101.0)
+    )
+
+
+def test_a_recovery_is_not_told_once_the_session_is_closed() -> None:
+    """Nor what came in between."""
+    alerts = book("lost")
+    for at, event in enumerate((LOST, ANSWERED, LOST, ANSWERED, Closed(at=0.0))):
+        alerts.receive_event(event, float(at))
+
+    assert math.inf == alerts.next_check()
+    assert [] == alerts.handle_timer(100.0)
+    assert [(101.0, "connection lost (reset): the peer reset it", False)] == told(alerts.receive_event(LOST, 101.0))
 
 
 def test_a_mere_connection_ends_no_loss() -> None:
@@ -170,8 +208,8 @@ def test_a_mere_connection_ends_no_loss() -> None:
     alerts.receive_event(LOST, 3.0)
 
     assert [] == alerts.receive_event(Connected(at=0.0), 4.0)
-    recoveries = [alert.text for alert in alerts.receive_event(ANSWERED, 5.0)]
-    assert ["it answers again after 2.0 s", "no longer degraded after 4.0 s"] == recoveries
+    recoveries = [alert.text for alert in alerts.receive_event(ANSWERED, 65.0)]
+    assert ["it answers again after 62.0 s", "no longer degraded after 64.0 s"] == recoveries
 
 
 def test_lost_names_whom_to_blame() -> None:
@@ -184,33 +222,32 @@ def test_lost_names_whom_to_blame() -> None:
 
 
 def test_minimum_interval_counts_what_came_and_went() -> None:
-    """Short losses within a minute are told by the next text."""
+    """Short losses within a minute are told by the next text, which is the recovery."""
     alerts = book("lost")
     alerts.receive_event(LOST, 0.0)
     alerts.receive_event(ANSWERED, 1.0)
     for at in (10.0, 20.0, 30.0):
         assert [] == alerts.receive_event(LOST, at)
         assert [] == alerts.receive_event(ANSWERED, at + 1)
-    assert math.inf == alerts.next_check()
+    assert 60.0 == alerts.next_check()
 
-    fired = alerts.receive_event(LOST, 60.0)
-
-    assert [(60.0, "connection lost (reset): the peer reset it (3 more in between)", False)] == told(fired)
+    assert [(60.0, "it answers again after 31.0 s (3 more in between)", True)] == told(alerts.handle_timer(60.0))
+    assert [(60.0, "connection lost (reset): the peer reset it", False)] == told(alerts.receive_event(LOST, 60.0))
 
 
 def test_what_still_holds_is_told_late() -> None:
-    """A second loss within the minute is not forgotten; its text is the latest."""
-    alerts = book("lost")
-    alerts.receive_event(LOST, 0.0)
-    alerts.receive_event(ANSWERED, 1.0)
-    alerts.receive_event(LOST, 10.0)
-    alerts.receive_event(Lost(at=0.0, cause="dns", detail="no such name"), 12.0)
+    """A second silence within the minute is not forgotten, though the first is over; its text is the latest."""
+    alerts = book("silence")
+    alerts.receive_event(silence("A"), 0.0)
+    assert [] == alerts.receive_event(silence("A", "data"), 1.0)
+    alerts.receive_event(silence("B"), 10.0)
+    alerts.receive_event(silence("B", threshold=None), 12.0)
 
     assert 60.0 == alerts.next_check()
     assert [] == alerts.handle_timer(59.9)
-    assert [(60.0, "connection lost (dns): no such name", False)] == told(alerts.handle_timer(60.0))
+    assert [(60.0, "no data of B for 7.0 s; next: probe", False)] == told(alerts.handle_timer(60.0))
     assert math.inf == alerts.next_check()
-    assert [(70.0, "it answers again after 60.0 s", True)] == told(alerts.receive_event(ANSWERED, 70.0))
+    assert [(120.0, "data of B again after 120.0 s", True)] == told(alerts.receive_event(silence("B", "data"), 120.0))
 
 
 def test_gave_up() -> None:
@@ -237,7 +274,7 @@ def test_degraded_for_some_time() -> None:
     alerts.receive_event(state(ConnectionState.DEGRADED, 2), 25.0)
     assert [] == alerts.receive_event(state(ConnectionState.DISCONNECTED, 3), 28.0)
     assert [(30.0, "degraded for 10 s, 2 pongs missed", False)] == told(alerts.handle_timer(30.0))
-    assert [(40.0, "no longer degraded after 20.0 s", True)] == told(alerts.receive_event(ANSWERED, 40.0))
+    assert [(90.0, "no longer degraded after 70.0 s", True)] == told(alerts.receive_event(ANSWERED, 90.0))
 
 
 def test_gaps_within_the_interval_are_told_at_its_end() -> None:
@@ -264,18 +301,18 @@ def test_silence_ends_with_data() -> None:
         alerts.receive_event(silence("A"), 0.0)
     )
     assert [] == alerts.receive_event(silence("A", "pong"), 1.0)
-    assert [(9.0, "data of A again after 9.0 s", True)] == told(alerts.receive_event(silence("A", "data"), 9.0))
+    assert [(69.0, "data of A again after 69.0 s", True)] == told(alerts.receive_event(silence("A", "data"), 69.0))
 
 
 def test_silence_ends_when_nothing_is_expected_any_more() -> None:
     """Unsubscribing is an end too; the next silence is told again."""
     alerts = book("silence")
     alerts.receive_event(silence("A"), 0.0)
-    ended = alerts.receive_event(silence("A", "unsubscribed"), 9.0)
+    assert [] == alerts.receive_event(silence("A", "unsubscribed"), 9.0)
 
-    assert [(9.0, "no more data of A is expected after 9.0 s", True)] == told(ended)
+    assert [(60.0, "no more data of A is expected after 9.0 s", True)] == told(alerts.handle_timer(60.0))
     alerts.receive_event(silence("B"), 100.0)
-    assert [(101.0, "data of B again after 1.0 s", True)] == told(alerts.receive_event(silence("B", "data"), 101.0))
+    assert [(161.0, "data of B again after 61.0 s", True)] == told(alerts.receive_event(silence("B", "data"), 161.0))
 
 
 def test_several_silent_symbols() -> None:
@@ -290,7 +327,14 @@ def test_several_silent_symbols() -> None:
     assert [(60.0, "no data of B for 7.0 s, 2.0 s are normal; next: probe (1 more in between)", False)] == told(late)
     assert [] == alerts.receive_event(silence(None, "data"), 61.0)
     assert [] == alerts.receive_event(silence("A", "data"), 61.0)
-    assert [(70.0, "data of B again after 70.0 s", True)] == told(alerts.receive_event(silence("B", "data"), 70.0))
+    assert [] == alerts.receive_event(silence("A"), 62.0)
+    assert [] == alerts.receive_event(silence("A", "data"), 63.0)
+    assert ["no data of A for 7.0 s, 2.0 s are normal; next: probe (1 more in between)"] == [
+        alert.text for alert in alerts.receive_event(silence("A"), 130.0)
+    ]
+    assert [] == alerts.receive_event(silence("A", "data"), 140.0)
+    assert [] == alerts.receive_event(silence("B", "data"), 150.0)
+    assert [(190.0, "data of B again after 150.0 s", True)] == told(alerts.handle_timer(190.0))
 
 
 def test_silence_of_a_connection() -> None:
@@ -308,8 +352,8 @@ def test_gate() -> None:
     assert [(5.0, "the trading gate closed: p99 is 120 ms; 1 pongs missed", False)] == told(
         alerts.receive_event(closed, 5.0)
     )
-    assert [(6.0, "the trading gate is open again after 1.0 s", True)] == told(
-        alerts.receive_event(GateChanged(at=0.0, is_open=True), 6.0)
+    assert [(66.0, "the trading gate is open again after 61.0 s", True)] == told(
+        alerts.receive_event(GateChanged(at=0.0, is_open=True), 66.0)
     )
     assert [(100.0, "the trading gate closed: no reason given", False)] == told(
         alerts.receive_event(GateChanged(at=0.0, is_open=False), 100.0)
@@ -402,8 +446,8 @@ def test_success_recovers_with_hysteresis() -> None:
 
     assert [(0.0, "success rate is 94.0 %, below 95 %", False)] == told(fired)
     assert [] == between
-    assert [(10.0, "success rate is 97.1 % again after 10.0 s", True)] == told(
-        alerts.receive_quality(snapshot(answered=194, missed=9), 10.0)
+    assert [(70.0, "success rate is 97.1 % again after 70.0 s", True)] == told(
+        alerts.receive_quality(snapshot(answered=194, missed=9), 70.0)
     )
 
 
@@ -459,26 +503,22 @@ def played(rule: str, good: Event, bad: Event, history: list[tuple[int, bool]]) 
 
 @given(steps)
 def test_a_condition_against_second_by_second(history: list[tuple[int, bool]]) -> None:
-    """The model looks at each second whether something is wrong, told, and allowed to be told."""
+    """The model looks at each second whether the last word is true, and whether another may be said."""
     expected: list[tuple[float, bool, int]] = []
     now, last, wrong, is_told, more = 0, -INTERVAL, False, False, 0
 
     def look() -> None:
         nonlocal last, is_told, more
-        if wrong and not is_told and now - last >= INTERVAL:
-            expected.append((now, False, more))
-            last, is_told, more = now, True, 0
+        if wrong is not is_told and now - last >= INTERVAL:
+            expected.append((now, not wrong, more))
+            last, is_told, more = (now if wrong else last), wrong, 0
 
     for wait, is_bad in [*history, (3600, False)]:
         for _ in range(wait):
             now += 1
             look()
-        if not is_bad and wrong:
-            if is_told:
-                expected.append((now, True, 0))
-            else:
-                more += 1
-        wrong, is_told = is_bad, is_told and is_bad
+        more += is_bad and not wrong and is_told
+        wrong = is_bad
         look()
 
     found = played("lost", ANSWERED, LOST, history)
@@ -486,6 +526,7 @@ def test_a_condition_against_second_by_second(history: list[tuple[int, bool]]) -
     assert expected == [(alert.at, alert.is_recovery, count_of(alert)) for alert in found]
     assert all(first.is_recovery is not second.is_recovery for first, second in pairwise(found))
     assert_apart([alert.at for alert in found if not alert.is_recovery])
+    assert all(third.at - first.at >= INTERVAL for first, third in zip(found, found[2:], strict=False))
 
 
 @given(steps)
@@ -500,7 +541,7 @@ def test_no_occurrence_is_lost(history: list[tuple[int, bool]]) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 45), st.sampled_from("ABC"), st.booleans()), max_size=40))
 def test_silent_symbols_recover_together(history: list[tuple[int, str, bool]]) -> None:
-    """A recovery follows a firing and comes when no symbol that was told is silent."""
+    """A recovery follows a firing and comes when no symbol that was told is silent; no recovery is told while one is."""
     alerts, now, found, silent = book("silence"), 0, list[Alert](), set[str]()
     for wait, symbol, is_bad in history:
         now += wait
@@ -508,8 +549,10 @@ def test_silent_symbols_recover_together(history: list[tuple[int, str, bool]]) -
             found += alerts.handle_timer(due)
         found += alerts.receive_event(silence(symbol, None if is_bad else "data"), now)
         silent = silent | {symbol} if is_bad else silent - {symbol}
-        if not silent and found:
-            assert found[-1].is_recovery
+        if silent and found and found[-1].is_recovery:
+            assert now < alerts.next_check()
+        if not silent and found and not found[-1].is_recovery:
+            assert alerts.next_check() == found[-1].at + INTERVAL
     assert not any(first.is_recovery and second.is_recovery for first, second in pairwise(found))
     assert not (found and found[0].is_recovery)
     assert_apart([alert.at for alert in found if not alert.is_recovery])

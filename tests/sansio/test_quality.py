@@ -43,8 +43,16 @@ def test_report_says_something_below_ten_milliseconds() -> None:
 
 
 def test_empty_report() -> None:
-    """Nothing happened, nothing failed."""
-    assert "Success rate: 100.0%" in quality_of([]).report()
+    """Of what never happened nothing is said: neither success nor latency."""
+    assert quality_of([]).report().splitlines() == [
+        "📊 Connection Statistics:",
+        "• Success rate: -",
+        "• Missed pongs: 0",
+        "• Latency avg: -",
+        "• Latency p50: -",
+        "• Latency p99: -",
+        "• Latency min/max: -",
+    ]
 
 
 def suitable(quality: ConnectionQuality, now: float = 0.0, *, connected: bool = True, subscribed: bool = False) -> Verdict:
