@@ -18,6 +18,7 @@ from .exceptions import ConnectError, ConnectionClosed, ConnectionLost, GaveUp
 from .protocol.dialect_schedule import heartbeat_policy
 from .sansio.restart import GiveUp, Restarts, Retry
 from .transports.clock_watch import follow_clocks
+from .transports.decoding import Decoders
 
 if TYPE_CHECKING:
     import ssl
@@ -72,6 +73,7 @@ class Supervisor:
         self._retry: Retry | None = None
         self._timer = trio.CancelScope()
         self._has_stood = False
+        self._decoders = Decoders()
 
     async def run(self, handler: Callable[[Connection], Awaitable[None]]) -> None:
         """Call the handler once per connection until it returns.
@@ -154,6 +156,7 @@ class Supervisor:
                 on_raw=options.on_raw,
                 on_ping=options.on_ping,
                 venue=options.venue,
+                decoders=self._decoders,
             ) as connection:
                 self._connected()
                 await handler(connection)

@@ -169,7 +169,8 @@ class Subscriptions(Part, frozen=True, kw_only=True):
         item: One element of ``[$items]``.
         batch: Symbols in one message.
         channel: What ``$channel`` is unless a parameter says otherwise.
-        case: How the venue spells symbols when it is asked.
+        case: How the venue spells symbols when it is asked ...
+        data_case: ... and in its data, which is how everybody else sees them; None: in the same way.
         replaces: A subscription replaces the one before, so each message names all symbols.
         acks: What acknowledges: by ``$id``, by ``$symbol``, or, with neither, the oldest request.
         unsubscribe_acks: The same for the way back.
@@ -182,6 +183,7 @@ class Subscriptions(Part, frozen=True, kw_only=True):
     batch: Count = 1
     channel: str = ""
     case: Literal["keep", "upper", "lower"] = "keep"
+    data_case: Literal["keep", "upper", "lower"] | None = None
     replaces: bool = False
     acks: tuple[str, ...] = ()
     unsubscribe_acks: tuple[str, ...] = ()
