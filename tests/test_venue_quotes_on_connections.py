@@ -249,3 +249,30 @@ def test_the_time_of_arrival_stands_for_a_time_that_is_missing() -> None:
     [quote] = codec.decode_text(book("BTCUSDT", 1))
     assert isinstance(quote, Quote)
     assert 1_700_000_000_000_123 == quote.ts
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "name", ["coinbase-exchange", "coinbase-advanced", "deribit", "htx-spot", "gemini-v2", "crypto-com"]
+)
+async def test_a_venue_without_a_ping_becomes_suitable_for_trading(
+    autojump_clock: MockClock, nursery: trio.Nursery, name: str, engine: str
+) -> None:
+    """Control pings give it round trips, and so a verdict; it never ends the connection."""
+    example = next(each for each in EXAMPLES if each.venue == name)
+    rig = Rig(name, engine)
+    await nursery.start(rig.exchange.run)
+    async with rig.open(example.said[0].symbol) as session:
+        await session.wait_connected()
+        await trio.sleep(1)
+        for _ in range(430):  # 20 pings are needed, of which some come soon
+            await rig.exchange.push(example.text.encode())
+            await trio.sleep(1)
+        verdict = session.is_suitable_for_trading(max_data_age=1e9)  # the same trade again is no new one
+        quality = session.quality()
+        assert 1 == session.connections
+        assert (True, ()) == (verdict.ok, verdict.codes)
+        assert 20 <= quality.answered <= 24
+        assert 0 == quality.missed == quality.unknown_pongs
+        assert [] == rig.exchange.dropped
+    nursery.cancel_scope.cancel()

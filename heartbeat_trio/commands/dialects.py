@@ -138,6 +138,7 @@ def _page(dialect: Dialect) -> list[str]:
 
 def _limits(limits: Limits) -> list[str]:
     pings = "pings included" if limits.pings_count else "pings not counted"
+    pings += " (all connections together)" if limits.messages_per == "address" else ""
     said = [
         None if limits.connects is None else f"{limits.connects} connects in {_seconds(limits.connect_period)}",
         None if limits.messages is None else f"{limits.messages} messages in {_seconds(limits.message_period)}, {pings}",
@@ -150,8 +151,10 @@ def _limits(limits: Limits) -> list[str]:
 
 def _how_we_ping(dialect: Dialect) -> list[str]:
     policy, probe = heartbeat_policy(dialect), dialect.probe
-    if probe is None:
+    if probe is None and not dialect.pingable:
         return ["  we never ping, unless a policy of yours says so: then with control frames"]
+    if probe is None:
+        return [f"  we ping {_our_schedule(dialect)}: control frame; anything else that comes keeps the connection"]
     what = "control frame" if probe.level == "control" else f"{probe.ping} answered by {' or '.join(probe.pongs)}"
     return [f"  we ping {_our_schedule(dialect)}: {what}", f"  a silent server is dead after {_seconds(policy.bound)}"]
 

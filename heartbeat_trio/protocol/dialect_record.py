@@ -196,8 +196,9 @@ class Limits(Part, frozen=True, kw_only=True):
     Args:
         connects: Connections ...
         connect_period: ... in so many seconds.
-        messages: Messages that a client may send on one connection ...
-        message_period: ... in so many seconds.
+        messages: Messages that a client may send ...
+        message_period: ... in so many seconds ...
+        messages_per: ... on one `connection`, or on all those of an `address` together.
         pings_count: Whether pings and pongs count among them.
         subscribes: Subscriptions and cancellations that a client may send ...
         subscribe_period: ... in so many seconds.
@@ -209,6 +210,7 @@ class Limits(Part, frozen=True, kw_only=True):
     connect_period: Seconds = 1.0
     messages: Count | None = None
     message_period: Seconds = 1.0
+    messages_per: Literal["connection", "address"] = "connection"
     pings_count: bool = True
     subscribes: Count | None = None
     subscribe_period: Seconds = 1.0
@@ -227,7 +229,8 @@ class Dialect(Part, frozen=True, kw_only=True):
         hosts: Hosts, with a path where that tells dialects apart, that speak it: ``ws.kraken.com/v2``.
         id: What ``$id`` is: nothing, an integer, or a string.
         parameters: Values for placeholders of its own, by name, with their defaults; an endpoint may set them.
-        probe: How we ping; None: we cannot.
+        probe: How we ping; None: the venue has no ping of its own.
+        pingable: Whether it may be sent control pings where it has none of its own, for round trips and verdicts.
         server_pings: How the server pings.
         beats: Messages that are life and need no answer.
         expects: When the absence of server pings or beats means death.
@@ -254,6 +257,7 @@ class Dialect(Part, frozen=True, kw_only=True):
     id: Literal["none", "int", "string"] = "none"
     parameters: dict[str, str | int | float] = {}
     probe: Probe | None = None
+    pingable: bool = True
     server_pings: tuple[ServerPing, ...] = ()
     beats: tuple[Beat, ...] = ()
     expects: Expectation | None = None
