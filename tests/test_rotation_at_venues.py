@@ -143,6 +143,34 @@ async def test_a_venues_age_is_the_policys(autojump_clock: MockClock, nursery: t
     nursery.cancel_scope.cancel()
 
 
+async def test_an_outage_of_the_only_line_is_told_where_nobody_numbers(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Two tickers, a loss, two tickers: one gap of the feed's own between them, and symbols in the venue's spelling."""
+    net = VirtualNetwork(latency=0.01)
+    exchange = ExchangeSimulator("binance-spot", net.listen("venue", 80), rng=Random(1))
+    await nursery.start(exchange.run)
+    async with open_redundant_feed(
+        ["ws://venue/#dialect=binance-spot"], subscribe=["btcusdt"], connector=net.connect, rng=Random(1), silence=PATIENT
+    ) as feed:
+        quotes: list[Quote] = []
+        for price in (1, 2, 3, 4):
+            await feed.wait_connected()
+            await trio.sleep(1)
+            await exchange.push(b'{"u":%d,"s":"BTCUSDT","b":"%d","B":"1","a":"9","A":"1"}' % (price, price))
+            quotes.append(await anext(feed))
+            if price == 2:
+                net.host("venue").reset_all()
+                await trio.sleep(0.05)
+        async with feed.events() as channel:
+            gaps = [event for event in channel.take_nowait() if isinstance(event, Gap)]
+    assert [("BTCUSDT", float(price)) for price in (1, 2, 3, 4)] == [(quote.symbol, quote.bid) for quote in quotes]
+    assert [("BTCUSDT", quotes[1].stream, 3, None, "reconnected")] == [
+        (gap.symbol, gap.stream, gap.first, gap.last, gap.reason) for gap in gaps
+    ]
+    nursery.cancel_scope.cancel()
+
+
 def test_what_the_user_says_of_ages_wins() -> None:
     """The dialect's is for where nothing is said, where the venue is to be followed, and where it has one."""
     venue, other = (Endpoint.parse(f"ws://venue/#dialect={name}") for name in ("binance-spot", "okx-v5"))

@@ -125,7 +125,10 @@ def _page(dialect: Dialect) -> list[str]:
     lines += [f"  notice ({each.action}): {each.message}: {each.reason}" for each in dialect.notices]
     if dialect.subscriptions is not None:
         lines.append(f"  subscribe: {dialect.subscriptions.subscribe}")
-        lines.append(f"  channel: {dialect.subscriptions.channel or '-'}; symbols are spelled: {dialect.subscriptions.case}")
+        case, data_case = dialect.subscriptions.case, dialect.subscriptions.data_case
+        spelled = case if data_case is None else f"{case}, and {data_case} in data"
+        lines.append(f"  channel: {dialect.subscriptions.channel or '-'}; symbols are spelled: {spelled}")
+    lines.append(f"  quotes: {f'decoded as those of {dialect.quotes}' if dialect.quotes else 'not decoded'}")
     lines += [f"  parameter: {name}={value}" for name, value in dialect.parameters.items()]
     lines += [f"  limit: {each}" for each in _limits(dialect.limits)]
     if dialect.max_age is not None:
