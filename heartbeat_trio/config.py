@@ -119,6 +119,7 @@ class BeatPolicy:
         data_counts: Whether any byte is as good as a beat. Else data alone keeps a connection for ...
         max_beatless: ... this many seconds without any beat (at least `bound`).
         control_counts: Whether a control-frame ping is a beat; else it may come from a machine in between.
+        pongs_count: Whether a pong is as good as data; else it, too, may come from there.
     """
 
     period: float
@@ -128,6 +129,7 @@ class BeatPolicy:
     data_counts: bool = False
     max_beatless: float = 60.0
     control_counts: bool = False
+    pongs_count: bool = True
 
     def __post_init__(self) -> None:
         """Validate; raises `ConfigError`."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .events import PingRecord
     from .sansio.pacing import RequestPacer
     from .transports.abc import Connector, Transport
+    from .transports.decoding import Decoders
     from .venue import Venue
 
 OVERRUN_INTERVAL = 1.0
@@ -306,6 +307,7 @@ async def open_connection(
     on_raw: Callable[[bytes], None] | None = None,
     on_ping: Callable[[PingRecord], None] | None = None,
     venue: Venue | None = None,
+    decoders: Decoders | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect once, and watch over the connection for the length of the block.
 
@@ -327,6 +329,7 @@ async def open_connection(
         on_raw: Called with each message as it came, for recordings.
         on_ping: Called with each ping's record, for journals.
         venue: Counts the messages that are sent.
+        decoders: Those of the connections before this one; new ones by default.
 
     Raises:
         ConfigError: The endpoint is none, or the token would leave in the clear.
@@ -354,6 +357,7 @@ async def open_connection(
                 ssl_context=ssl_context,
                 on_raw=on_raw,
                 user_timeout=max(heartbeat.bound, heartbeat.max_pongless) + BACKSTOP,
+                decoders=decoders,
             )
             has_no_nonces = isinstance(where, Endpoint) and (where.dialect == "tutorial" or not has_nonces(dialect))
             pulse = Pulse(

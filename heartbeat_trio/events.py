@@ -19,7 +19,7 @@ from .records import SessionStatus as SessionStatus
 
 SilenceStep = Literal["probe", "wait", "resubscribe", "reconnect"]
 SilenceOutcome = Literal["data", "pong", "none", "unsubscribed"]
-GapReason = Literal["expired", "conflated", "stream_changed", "unexplained"]
+GapReason = Literal["expired", "conflated", "stream_changed", "reconnected", "unexplained"]
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
@@ -219,7 +219,8 @@ class RetryScheduled(Event, frozen=True, kw_only=True):
 class Gap(Event, frozen=True, kw_only=True):
     """Quotes ``first`` to ``last`` of one symbol and stream will not come.
 
-    ``last`` is None when the stream ended (`stream_changed`) and nobody knows how far it went.
+    ``last`` is None when the stream ended (`stream_changed`) and nobody knows how far it went, and after a connection was
+    lost whose quotes have no numbers of the venue's (`reconnected`): some may be missing, or none, and nobody can know.
     """
 
     symbol: str

@@ -10,12 +10,13 @@ import trio
 from .events import Event, Gap, Quote, ServerError, Silence, Subscribed
 from .exceptions import ConnectionLost
 from .outgoing import Outgoing
-from .protocol.messages import ErrorNotice, GapNotice, Message, Resume, Subscribe, Unsubscribe
+from .protocol.messages import ErrorNotice, GapNotice, Goodbye, Message, Resume, Subscribe, Unsubscribe
 from .protocol.messages import Subscribed as SubscribedMessage
 from .sansio.arbitration import FeedArbiter
 from .sansio.cause import STALL
 from .sansio.silence import SilenceWatch
 from .sansio.subscriptions import SubscriptionBook, SubscriptionState
+from .venue_events import RotationAdvised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -123,6 +124,8 @@ class Feed:
                     self._receive_ack(message.symbol, now)
                 case ErrorNotice():
                     self._receive_error(message, now)
+                case Goodbye():
+                    self._on_event(RotationAdvised(at=now, reason=message.reason))
                 case _:
                     pass
         symbols.intersection_update(self._book.wanted)  # what was unsubscribed may still be on its way

@@ -213,7 +213,7 @@ class Fleet:
             raise ConfigError(f"there is a session {name!r} already: remove it first, or choose another name")
         where, symbols, defaults = Endpoint.parse(endpoint), symbol_list(subscribe), self._defaults
         box = inbox or defaults.inbox or InboxPolicy()
-        member = _Member(name, where, self._venues.get(venue or where.host), box, self._enqueue)
+        member = _Member(name, where, self._venues.get(venue or where.host, where.venue), box, self._enqueue)
         options = {
             "subscribe": symbols,
             "heartbeat": heartbeat or defaults.heartbeat,
@@ -338,7 +338,8 @@ async def open_fleet(
     `BackoffPolicy.mass_maximum` seconds.
 
     Args:
-        limits: What each venue allows; by its name, which is its host unless `Fleet.add` says otherwise.
+        limits: What each venue allows; by its name, which is its host unless `Fleet.add` says otherwise. A venue that is not
+            named allows what its dialect says: connects, and messages where all connections share that limit.
         heartbeat: For sessions that say nothing else, like everything below.
         backoff: When to try again.
         restart: When to give up.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,19 @@ if TYPE_CHECKING:
     from .protocol.messages import Message
     from .sansio.lines import LineArbiter
 
-NEVER = RotationPolicy(degraded_for=1e9, degraded_misses=10**9)
+NEVER = RotationPolicy(degraded_for=1e9, degraded_misses=10**9, follow_venue=False)
 """The policy of a feed without one: lines are replaced only when somebody asks for it."""
-
 
 ERRORS = 16
 """Ends of lines that are remembered, for the end of the last one."""
+
+
+def policy_at(endpoint: Endpoint, policy: RotationPolicy) -> RotationPolicy:
+    """The policy for a line to an endpoint, with the age at which its venue ends connections where it leaves that open."""
+    venue = endpoint.venue
+    if policy.max_age is not None or not policy.follow_venue or venue is None:
+        return policy
+    return replace(policy, max_age=venue.max_age)
 
 
 class Merger:
@@ -77,7 +85,8 @@ class Merger:
         """Start a line; its name is returned."""
         line = self._start_line(endpoint)
         rng = self._options.rng
-        self._slots.append(Slot(line, self._rotation, rng=rng, make_line=self._replace, on_event=self._on_event))
+        policy = policy_at(endpoint, self._rotation)
+        self._slots.append(Slot(line, policy, rng=rng, make_line=self._replace, on_event=self._on_event))
         return line.name
 
     async def remove(self, name: str) -> None:

@@ -36,7 +36,8 @@ class RotationPolicy:
     """When a line is replaced by a new connection, which is made before the old one is closed. See `sansio.rotation`.
 
     Args:
-        max_age: Seconds after which the server closes a connection (24 h at several exchanges); None: it does not.
+        max_age: Seconds after which the server closes a connection; None: as the venue's dialect says (24 h at several
+            exchanges), or never.
         margin: Part of `max_age` by which the replacement comes earlier ...
         jitter: ... and part by which that varies at random, so that many lines do not rotate at once.
         degraded_misses: Pongs missed since the last one that call for a replacement ...
@@ -47,6 +48,8 @@ class RotationPolicy:
         overlap: Seconds for which both deliver, before the old line is closed.
         intensity: At most this many rotations of a line may begin ...
         period: ... in this many seconds.
+        follow_venue: Whether a server that asks to be left (`RotationAdvised`) calls for a replacement, and its dialect's
+            age counts.
     """
 
     max_age: float | None = None
@@ -59,6 +62,7 @@ class RotationPolicy:
     overlap: float = 1.0
     intensity: int = 5
     period: float = 600.0
+    follow_venue: bool = True
 
     def __post_init__(self) -> None:
         """Validate; raises `ConfigError`."""

@@ -86,6 +86,7 @@ class Pulse:
         self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered)
         self.beats = None if beats is None else ServerBeats(beats, now=now)
         self._control_counts = beats is not None and beats.control_counts
+        self._pongs_count = beats is not None and beats.pongs_count
         self.rtt: float | None = None
         """The last round-trip time in seconds, None before the first."""
         quality.detector.connect(now)
@@ -139,7 +140,7 @@ class Pulse:
         events = self.heartbeat.receive_pong(pong.nonce, now, receipt=pong.receipt, network=network, evidence=evidence)
         if not events:
             self._quality.record_unknown_pong(now)
-        elif self.beats is not None:
+        elif self.beats is not None and self._pongs_count:
             self.beats.receive_data(now)
         self._perform(events)
 

@@ -25,7 +25,9 @@ from .inbox import Inbox
 from .merging import NEVER, Merger
 from .policies import RedundantPolicy, RotationPolicy
 from .protocol.messages import SYMBOL
+from .protocol.spelling import canonical_symbol
 from .redundant_line import LineOptions, LineSnapshot
+from .sansio.arbitration import LOCAL
 from .sansio.lines import LineArbiter
 from .sansio.quality import ConnectionQuality, Verdict
 from .venue import Venues
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .config import BackoffPolicy, SilencePolicy
     from .events import QualitySnapshot
     from .policies import VenueLimits
+    from .protocol.dialect_record import Dialect
     from .protocol.messages import Message
     from .recorder import Recorder, SessionRecorder
     from .session import Session
@@ -51,8 +54,16 @@ class RedundantFeed:
     `Gap` events.
     """
 
-    def __init__(self, arbiter: LineArbiter, inbox: Inbox, options: LineOptions, rotation: RotationPolicy) -> None:
+    def __init__(
+        self,
+        arbiter: LineArbiter,
+        inbox: Inbox,
+        options: LineOptions,
+        rotation: RotationPolicy,
+        venue: Dialect | None = None,
+    ) -> None:
         self._arbiter = arbiter
+        self._venue = venue
         self._inbox = inbox
         self._merger = Merger(arbiter, options, rotation, on_quotes=self.put, on_event=self.announce)
         self._lines = self._merger.lines
@@ -168,6 +179,7 @@ class RedundantFeed:
         await trio.lowlevel.checkpoint()
         if not SYMBOL.fullmatch(symbol):
             raise LocalProtocolError(f"symbol {symbol!r} must be 1 to 64 of A-Z a-z 0-9 . _ - /")
+        symbol = canonical_symbol(self._venue, symbol)
         self._merger.wanted[symbol] = None
         for line in tuple(self._lines.values()):
             if line.session is not None:
@@ -176,6 +188,7 @@ class RedundantFeed:
     async def unsubscribe(self, symbol: str) -> None:
         """Want no more of a symbol's quotes."""
         await trio.lowlevel.checkpoint()
+        symbol = canonical_symbol(self._venue, symbol)
         self._merger.wanted.pop(symbol, None)
         self._arbiter.forget(symbol)
         for line in tuple(self._lines.values()):
@@ -234,6 +247,10 @@ class RedundantFeed:
         return best or ConnectionQuality(pong_timeout=HeartbeatPolicy().pong_timeout).snapshot(0.0)
 
 
+def _is_sequenced(quote: Quote) -> bool:
+    return not quote.stream.startswith(LOCAL)
+
+
 @asynccontextmanager
 async def open_redundant_feed(
     endpoints: Iterable[str | Endpoint],
@@ -265,7 +282,8 @@ async def open_redundant_feed(
         subscribe: Symbols to subscribe to, on every line.
         policy: How long lines wait for each other.
         rotation: When a line is replaced; by default only when `RedundantFeed.rotate` is called.
-        is_sequenced: Whether a quote's numbers are its venue's, the same on every line; by default they all are.
+        is_sequenced: Whether a quote's numbers are its venue's, the same on every line; by default all are but those whose
+            stream begins with ``local-``, which were numbered here.
         heartbeat: As in `open_session`, like everything below.
         backoff: When each line tries again.
         restart: When each line gives up.
@@ -299,8 +317,8 @@ async def open_redundant_feed(
         ssl_context=ssl_context,
         venues=Venues(limits) if limits else None,
     )
-    arbiter = LineArbiter(policy or RedundantPolicy(), is_sequenced=is_sequenced or (lambda _quote: True))
-    feed = RedundantFeed(arbiter, Inbox(inbox or InboxPolicy()), options, rotation or NEVER)
+    arbiter = LineArbiter(policy or RedundantPolicy(), is_sequenced=is_sequenced or _is_sequenced)
+    feed = RedundantFeed(arbiter, Inbox(inbox or InboxPolicy()), options, rotation or NEVER, parsed[0].venue)
     for symbol in symbol_list(subscribe):
         await feed.subscribe(symbol)
     try:

@@ -9,6 +9,7 @@ import trio
 
 from .events import Connected, ConnectionState, Event, Lost, Rotated, RotationFailed, RotationStarted, StateChanged
 from .sansio.rotation import Finish, Rotation, RotationState, Start
+from .venue_events import RotationAdvised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,6 +71,8 @@ class Slot:
                 rotation.degraded(event.at, event.missed_pongs)
             case StateChanged(new=ConnectionState.CONNECTED) if is_main:
                 rotation.recovered()
+            case RotationAdvised() if self._policy.follow_venue:
+                (rotation.request if is_main else rotation.new_request)(event.reason)
             case _:
                 pass
 

@@ -36,6 +36,7 @@ from .gate import Gate, Gates
 from .inbox import Inbox
 from .protocol.dialect_schedule import heartbeat_policy
 from .protocol.messages import SYMBOL, Message
+from .protocol.spelling import canonical_symbol
 from .recorder import describe
 from .sansio.quality import ConnectionQuality
 from .session_view import SessionView
@@ -108,18 +109,22 @@ class Session(SessionView):
     async def subscribe(self, symbol: str) -> None:
         """Want a symbol's quotes, now and after every reconnect.
 
+        Of a venue it may be written as you like where the venue knows one case only: quotes and events spell it as the
+        venue's data does (``btcusdt`` at Binance is ``BTCUSDT`` in them).
+
         Raises:
             LocalProtocolError: No wire format carries such a symbol.
         """
         await trio.lowlevel.checkpoint()
         if not SYMBOL.fullmatch(symbol):
             raise LocalProtocolError(f"symbol {symbol!r} must be 1 to 64 of A-Z a-z 0-9 . _ - /")
-        self._feed.want(symbol)
+        self._feed.want(canonical_symbol(self.endpoint.venue, symbol))
         self._gates.update()
 
     async def unsubscribe(self, symbol: str) -> None:
         """Want no more of a symbol's quotes; what is on its way may still come."""
         await trio.lowlevel.checkpoint()
+        symbol = canonical_symbol(self.endpoint.venue, symbol)
         self._feed.unwant(symbol)
         self._gates.resolve(symbol)
 

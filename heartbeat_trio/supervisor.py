@@ -29,6 +29,7 @@ from .exceptions import ConnectError, ConnectionClosed, ConnectionLost, GaveUp
 from .protocol.dialect_schedule import heartbeat_policy
 from .sansio.restart import GiveUp, Restarts, Retry
 from .transports.clock_watch import follow_clocks
+from .transports.decoding import Decoders
 
 if TYPE_CHECKING:
     import ssl
@@ -83,6 +84,7 @@ class Supervisor:
         self._retry: Retry | None = None
         self._timer = trio.CancelScope()
         self._has_stood = False
+        self._decoders = Decoders()
 
     async def run(self, handler: Callable[[Connection], Awaitable[None]]) -> None:
         """Call the handler once per connection until it returns.
@@ -165,6 +167,7 @@ class Supervisor:
                 on_raw=options.on_raw,
                 on_ping=options.on_ping,
                 venue=options.venue,
+                decoders=self._decoders,
             ) as connection:
                 self._connected()
                 await handler(connection)

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from .policies import VenueLimits
+from .protocol.dialect_schedule import venue_limits
 from .sansio.budget import Budget
 from .sansio.mass_loss import MassLossWatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .policies import VenueLimits
+    from .protocol.dialect_record import Dialect
 
 
 class Member(Protocol):
@@ -110,18 +113,18 @@ class Venues:
     """All venues, made when they are first named.
 
     Args:
-        limits: By the venue's name, which is its host where none is given. Others have no limits.
+        limits: By the venue's name, which is its host where none is given. Others have those of their dialect.
     """
 
     def __init__(self, limits: Mapping[str, VenueLimits] | None = None) -> None:
         self._limits = dict(limits or {})
         self._venues: dict[str, Venue] = {}
 
-    def get(self, name: str) -> Venue:
-        """The venue of that name."""
+    def get(self, name: str, dialect: Dialect | None = None) -> Venue:
+        """The venue of that name. Where no limits were given for it, those of the dialect count that is named first."""
         venue = self._venues.get(name)
         if venue is None:
-            venue = self._venues[name] = Venue(name, self._limits.get(name) or VenueLimits())
+            venue = self._venues[name] = Venue(name, self._limits.get(name) or venue_limits(dialect))
         return venue
 
     def snapshots(self, now: float) -> tuple[VenueSnapshot, ...]:

@@ -125,7 +125,10 @@ def _page(dialect: Dialect) -> list[str]:
     lines += [f"  notice ({each.action}): {each.message}: {each.reason}" for each in dialect.notices]
     if dialect.subscriptions is not None:
         lines.append(f"  subscribe: {dialect.subscriptions.subscribe}")
-        lines.append(f"  channel: {dialect.subscriptions.channel or '-'}; symbols are spelled: {dialect.subscriptions.case}")
+        case, data_case = dialect.subscriptions.case, dialect.subscriptions.data_case
+        spelled = case if data_case is None else f"{case}, and {data_case} in data"
+        lines.append(f"  channel: {dialect.subscriptions.channel or '-'}; symbols are spelled: {spelled}")
+    lines.append(f"  quotes: {f'decoded as those of {dialect.quotes}' if dialect.quotes else 'not decoded'}")
     lines += [f"  parameter: {name}={value}" for name, value in dialect.parameters.items()]
     lines += [f"  limit: {each}" for each in _limits(dialect.limits)]
     if dialect.max_age is not None:
@@ -138,6 +141,7 @@ def _page(dialect: Dialect) -> list[str]:
 
 def _limits(limits: Limits) -> list[str]:
     pings = "pings included" if limits.pings_count else "pings not counted"
+    pings += " (all connections together)" if limits.messages_per == "address" else ""
     said = [
         None if limits.connects is None else f"{limits.connects} connects in {_seconds(limits.connect_period)}",
         None if limits.messages is None else f"{limits.messages} messages in {_seconds(limits.message_period)}, {pings}",
@@ -150,8 +154,10 @@ def _limits(limits: Limits) -> list[str]:
 
 def _how_we_ping(dialect: Dialect) -> list[str]:
     policy, probe = heartbeat_policy(dialect), dialect.probe
-    if probe is None:
+    if probe is None and not dialect.pingable:
         return ["  we never ping, unless a policy of yours says so: then with control frames"]
+    if probe is None:
+        return [f"  we ping {_our_schedule(dialect)}: control frame; anything else that comes keeps the connection"]
     what = "control frame" if probe.level == "control" else f"{probe.ping} answered by {' or '.join(probe.pongs)}"
     return [f"  we ping {_our_schedule(dialect)}: {what}", f"  a silent server is dead after {_seconds(policy.bound)}"]
 

@@ -95,6 +95,8 @@ def _describe_session(event: Event) -> str | None:
             return f"lost ({cause}): {printable(detail)}"
         case RetryScheduled(attempt=attempt, delay=delay):
             return f"attempt {attempt} in {delay:.2f} s"
+        case Gap(reason="reconnected"):
+            return f"gap: {event.symbol}, of which nobody can know what the reconnection cost: its venue does not number it"
         case Gap(last=None):
             return f"gap: {event.symbol} from {event.first} on, stream {event.stream} has ended ({event.reason})"
         case Gap():

@@ -1,7 +1,8 @@
 """Speaks a dialect: a venue's frames to messages, and messages to what the venue understands. The client's side.
 
-It keeps what a conversation needs: ids of requests whose acknowledgement is due, and how symbols were spelled by whoever
-asked for them. What it keeps is bounded, and nothing that comes from a venue makes it raise.
+It keeps what a conversation needs: ids of requests whose acknowledgement is due, and the symbols that were asked for.
+However they were written, acknowledgements name them as the venue's data does (see `spelling`). What it keeps is bounded,
+and nothing that comes from a venue makes it raise.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from .messages import (
     Unsubscribed,
     Welcome,
 )
+from .spelling import canonical_symbol, native_symbol
 from .wire import BAD_INPUT, bad_message, check_symbol, printable
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ class DialectCodec:
         dialect: What is spoken.
         parameters: Values for the dialect's own parameters, and `channel`.
         unix_time: Tells the time of day in Unix seconds, where messages carry it.
-        decode_quotes: Called with every decoded JSON object that is no heartbeat, acknowledgement or notice; returns the
+        decode_quotes: Called with every decoded JSON value that is no heartbeat, acknowledgement or notice; returns the
             quotes in it, and must not raise.
     """
 
@@ -188,9 +190,10 @@ class DialectCodec:
         if not 1 <= len(symbols) <= subscriptions.batch:
             raise LocalProtocolError(f"{self.dialect.title}: 1 to {subscriptions.batch} symbols go into one message")
         try:
-            spelled = [self._spell(check_symbol(symbol)) for symbol in symbols]
+            spelled = [native_symbol(self.dialect, check_symbol(symbol)) for symbol in symbols]
         except ValueError as error:
             raise LocalProtocolError(f"{self.dialect.title}: {error}") from error
+        symbols = [canonical_symbol(self.dialect, symbol) for symbol in symbols]
         for symbol, spelling in zip(symbols, spelled, strict=True):
             self._note_spelling(symbol, spelling, is_wanted=is_subscription)
         text = subscriptions.subscribe if is_subscription else subscriptions.unsubscribe
@@ -238,12 +241,8 @@ class DialectCodec:
             return value.encode()
         return UNMATCHED
 
-    def _spell(self, symbol: str) -> str:
-        case = "keep" if self.dialect.subscriptions is None else self.dialect.subscriptions.case
-        return symbol.lower() if case == "lower" else symbol.upper() if case == "upper" else symbol
-
     def _note_spelling(self, symbol: str, spelling: str, *, is_wanted: bool) -> None:
-        """Remember how the user spells a symbol, so that acknowledgements name it in the same way."""
+        """Remember whom the venue's spelling means, so that acknowledgements name it as its data does."""
         if is_wanted or (self.dialect.subscriptions is not None and not self.dialect.subscriptions.replaces):
             self._spelled[spelling] = symbol
         else:
@@ -356,7 +355,7 @@ class DialectCodec:
         return self._pending.pop(number, None) if is_ours else None  # type: ignore[arg-type]  # just tested
 
     def _symbols(self, captured: Mapping[str, Any], request: _Request | None, *, is_subscription: bool) -> tuple[str, ...]:
-        """Which symbols an answer is about, as the user spells them: by name, by id, or those of the oldest request."""
+        """Which symbols an answer is about, as data spells them: by name, by id, or those of the oldest request."""
         if "items" in captured or "symbol" in captured:
             named = [str(each.get("symbol")) for each in captured.get("items", [captured])]
             return tuple(self._spelled[each] for each in named if each in self._spelled)

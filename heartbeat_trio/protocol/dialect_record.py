@@ -169,7 +169,8 @@ class Subscriptions(Part, frozen=True, kw_only=True):
         item: One element of ``[$items]``.
         batch: Symbols in one message.
         channel: What ``$channel`` is unless a parameter says otherwise.
-        case: How the venue spells symbols when it is asked.
+        case: How the venue spells symbols when it is asked ...
+        data_case: ... and in its data, which is how everybody else sees them; None: in the same way.
         replaces: A subscription replaces the one before, so each message names all symbols.
         acks: What acknowledges: by ``$id``, by ``$symbol``, or, with neither, the oldest request.
         unsubscribe_acks: The same for the way back.
@@ -182,6 +183,7 @@ class Subscriptions(Part, frozen=True, kw_only=True):
     batch: Count = 1
     channel: str = ""
     case: Literal["keep", "upper", "lower"] = "keep"
+    data_case: Literal["keep", "upper", "lower"] | None = None
     replaces: bool = False
     acks: tuple[str, ...] = ()
     unsubscribe_acks: tuple[str, ...] = ()
@@ -194,8 +196,9 @@ class Limits(Part, frozen=True, kw_only=True):
     Args:
         connects: Connections ...
         connect_period: ... in so many seconds.
-        messages: Messages that a client may send on one connection ...
-        message_period: ... in so many seconds.
+        messages: Messages that a client may send ...
+        message_period: ... in so many seconds ...
+        messages_per: ... on one `connection`, or on all those of an `address` together.
         pings_count: Whether pings and pongs count among them.
         subscribes: Subscriptions and cancellations that a client may send ...
         subscribe_period: ... in so many seconds.
@@ -207,6 +210,7 @@ class Limits(Part, frozen=True, kw_only=True):
     connect_period: Seconds = 1.0
     messages: Count | None = None
     message_period: Seconds = 1.0
+    messages_per: Literal["connection", "address"] = "connection"
     pings_count: bool = True
     subscribes: Count | None = None
     subscribe_period: Seconds = 1.0
@@ -225,7 +229,8 @@ class Dialect(Part, frozen=True, kw_only=True):
         hosts: Hosts, with a path where that tells dialects apart, that speak it: ``ws.kraken.com/v2``.
         id: What ``$id`` is: nothing, an integer, or a string.
         parameters: Values for placeholders of its own, by name, with their defaults; an endpoint may set them.
-        probe: How we ping; None: we cannot.
+        probe: How we ping; None: the venue has no ping of its own.
+        pingable: Whether it may be sent control pings where it has none of its own, for round trips and verdicts.
         server_pings: How the server pings.
         beats: Messages that are life and need no answer.
         expects: When the absence of server pings or beats means death.
@@ -252,6 +257,7 @@ class Dialect(Part, frozen=True, kw_only=True):
     id: Literal["none", "int", "string"] = "none"
     parameters: dict[str, str | int | float] = {}
     probe: Probe | None = None
+    pingable: bool = True
     server_pings: tuple[ServerPing, ...] = ()
     beats: tuple[Beat, ...] = ()
     expects: Expectation | None = None

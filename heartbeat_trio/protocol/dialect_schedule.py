@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import BeatPolicy, HeartbeatPolicy
 from ..exceptions import ConfigError
+from ..policies import VenueLimits
 from ..sansio.pacing import RequestPacer
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ PACE = 1.1
 
 MAX_PONGLESS = 60.0
 
+MEASURED = HeartbeatPolicy(ping_interval=20.0, pong_timeout=10.0, max_pongless=86_400.0, adaptive=False)
+"""Control pings for a venue that has no ping of its own. Every WebSocket must answer them (RFC 6455 §5.5.2); should one not,
+its connection is degraded, and lives as long as anything else comes: the venue's own pings and beats tell how long that may
+take."""
+
 
 def heartbeat_policy(
     dialect: Dialect | None,
@@ -33,8 +39,8 @@ def heartbeat_policy(
 ) -> HeartbeatPolicy:
     """When to ping a venue.
 
-    A user's policy wins; only its probes are held within the venue's limits. Where a dialect has no ping of its own, a
-    user's policy sends control frames, which every WebSocket must answer (RFC 6455 §5.5.2); the dialect's sends nothing.
+    A user's policy wins; only its probes are held within the venue's limits. Where a dialect has no ping of its own, pings
+    are control frames: those of `MEASURED`, unless its record forbids them, or those of a user's policy.
 
     Args:
         dialect: The venue's; None: one of our own protocols.
@@ -76,6 +82,7 @@ def beat_policy(dialect: Dialect | None, parameters: Mapping[str, str | int | fl
         needs_subscription=expects.needs_subscription,
         data_counts=expects.data_counts,
         control_counts=not any(ping.level == "text" for ping in dialect.server_pings) and not dialect.beats,
+        pongs_count=dialect.probe is not None,
     )
     return replace(policy, max_beatless=max(policy.max_beatless, policy.bound))
 
@@ -109,6 +116,24 @@ def request_pacer(dialect: Dialect | None) -> RequestPacer:
     return RequestPacer(paces, batch=1 if dialect.subscriptions is None else dialect.subscriptions.batch)
 
 
+def venue_limits(dialect: Dialect | None) -> VenueLimits:
+    """What a venue allows one client over all of its connections.
+
+    Limits on the messages of one connection are none of these: each connection keeps them by itself (`heartbeat_policy`,
+    `request_pacer`), however many there are.
+    """
+    if dialect is None:
+        return VenueLimits()
+    limits = dialect.limits
+    return VenueLimits(
+        connects=limits.connects,
+        connect_period=limits.connect_period,
+        messages=limits.messages if limits.messages_per == "address" else None,
+        message_period=limits.message_period,
+        counts_pings=limits.pings_count,
+    )
+
+
 def has_nonces(dialect: Dialect | None) -> bool:
     """Whether a pong says which ping it answers; else it answers the oldest."""
     probe = None if dialect is None else dialect.probe
@@ -118,7 +143,7 @@ def has_nonces(dialect: Dialect | None) -> bool:
 def _own_policy(dialect: Dialect, parameters: Mapping[str, str | int | float]) -> HeartbeatPolicy:
     probe = dialect.probe
     if probe is None:
-        return HeartbeatPolicy(schedule="never", max_probes=0)
+        return MEASURED if dialect.pingable else HeartbeatPolicy(schedule="never", max_probes=0)
     interval = _seconds(dialect, "ping_interval", probe.interval, parameters)
     return HeartbeatPolicy(
         ping_interval=interval,

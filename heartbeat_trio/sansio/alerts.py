@@ -309,6 +309,8 @@ def _degraded(limit: float, event: Event) -> _Change | None:
 
 def _gap(_limit: float, event: Event) -> _Change | None:
     match event:
+        case Gap(reason="reconnected"):
+            return _Change(f"gap in {event.symbol}: nobody can know what the reconnection cost")
         case Gap(last=None):
             return _Change(f"gap in {event.symbol}: quotes from {event.first} on will not come ({event.reason})")
         case Gap():

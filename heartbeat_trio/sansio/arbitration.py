@@ -13,6 +13,9 @@ from ..events import Gap, GapReason, Quote
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+LOCAL = "local-"
+"""How the streams begin that were numbered here, on one connection, because the venue's own numbers say nothing."""
+
 LEFT_STREAMS = 8
 """Streams per symbol that are remembered after they were left, so that what is still on its way from them is dropped."""
 
@@ -133,7 +136,7 @@ class FeedArbiter:
             if not feed.is_over or quote.seq <= feed.left[quote.stream]:
                 return []
             done = quote.seq - 1
-        gap = Gap(at=now, symbol=quote.symbol, stream=feed.stream, first=feed.seq + 1, last=None, reason="stream_changed")
+        gap = leaving(feed.stream, feed.seq, quote, now)
         feed.enter(quote.stream, done)
         return [gap]
 
@@ -141,6 +144,15 @@ class FeedArbiter:
     def _holes(feed: _Feed, quote: Quote, now: float) -> list[Gap]:
         """Gaps for the numbers between the last quote and this one."""
         return gaps_between(feed.announced, quote.symbol, feed.stream, feed.seq + 1, quote.seq - 1, now)
+
+
+def leaving(stream: str, seq: int, quote: Quote, now: float) -> Gap:
+    """The gap that tells that a stream is left for a quote's, and that nobody knows how far it went.
+
+    From one numbering of our own to the next is no change of the venue's: the connection was another one.
+    """
+    reason: GapReason = "reconnected" if stream.startswith(LOCAL) and quote.stream.startswith(LOCAL) else "stream_changed"
+    return Gap(at=now, symbol=quote.symbol, stream=stream, first=seq + 1, last=None, reason=reason)
 
 
 def gaps_between(announced: Iterable[Announcement], symbol: str, stream: str, first: int, end: int, now: float) -> list[Gap]:

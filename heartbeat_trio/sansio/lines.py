@@ -16,7 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..events import Gap, Quote
-from .arbitration import ANNOUNCEMENTS, LEFT_STREAMS, Announcement, gaps_between
+from .arbitration import ANNOUNCEMENTS, LEFT_STREAMS, Announcement, gaps_between, leaving
 from .line_figures import Line, LineFigures
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ class LineArbiter:
         policy: How long to wait.
         is_sequenced: Whether a quote's `stream` and `seq` are its venue's. Where they are not, copies are known by their
             content (symbol, prices and venue's time) within `RedundantPolicy.window` seconds, what comes first is given
-            first, and holes cannot be seen.
+            first, and holes cannot be seen. Only that no line was up for a while is known: then one gap tells it of each
+            symbol, before its next quote.
     """
 
     def __init__(self, policy: RedundantPolicy, *, is_sequenced: Callable[[Quote], bool] = lambda _quote: True) -> None:
@@ -138,6 +139,10 @@ class LineArbiter:
         self._feeds: dict[str, _Feed] = {}
         self._waiting: dict[str, None] = {}
         self._contents: dict[object, float] = {}
+        self._outages = 0
+        """How often the last line that was up was lost."""
+        self._last: dict[str, tuple[Quote, int]] = {}
+        """The last quote of each symbol whose numbers are not its venue's, and how many outages there had been."""
         self._given = 0
 
     # -- lines ---------------------------------------------------------------------------------------------------------
@@ -159,7 +164,10 @@ class LineArbiter:
 
     def line_down(self, name: str) -> None:
         """A line has lost its connection; it may come back and bring what it owes."""
-        self._lines[name].is_up = False
+        line = self._lines[name]
+        if line.is_up and not any(each.is_up for each in self._lines.values() if each is not line):
+            self._outages += 1
+        line.is_up = False
 
     def figures(self, name: str) -> LineFigures:
         """How good a line has been."""
@@ -210,6 +218,7 @@ class LineArbiter:
         """Nobody wants the symbol any more: its next quote is a first one."""
         self._feeds.pop(symbol, None)
         self._waiting.pop(symbol, None)
+        self._last.pop(symbol, None)
         for line in self._lines.values():
             line.places.pop(symbol, None)
 
@@ -240,7 +249,9 @@ class LineArbiter:
             return []
         contents[content] = now
         self._count_win(line)
-        return [quote]
+        last, outages = self._last.get(quote.symbol, (quote, self._outages))
+        self._last[quote.symbol] = quote, self._outages
+        return [quote] if outages == self._outages else [leaving(last.stream, last.seq, quote, now), quote]
 
     def _receive_here(self, feed: _Feed, line: Line, quote: Quote, now: float) -> None:
         if quote.seq > feed.seq and quote.seq not in feed.held:

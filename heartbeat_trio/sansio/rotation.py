@@ -106,6 +106,8 @@ class Rotation:
         self._degraded_since: float | None = None
         self._has_many_misses = False
         self._wanted: str | None = None
+        self._new_wanted: str | None = None
+        """What speaks for replacing the new line once it has taken over."""
         self._not_before = -inf
         self._rotated_at = -inf
         self._reason = ""
@@ -158,8 +160,12 @@ class Rotation:
 
     def new_lost(self) -> None:
         """The new line has lost its connection; it may have another one in time."""
-        self._new_connected_at, self._new_old_at = None, inf
+        self._new_connected_at, self._new_old_at, self._new_wanted = None, inf, None
         self._advance(Step.UNREADY)
+
+    def new_request(self, reason: str) -> None:
+        """Somebody says that the new line will end, too: it is replaced in its turn."""
+        self._new_wanted = reason
 
     def new_ended(self, now: float, detail: str) -> list[Command]:
         """The new line gave up."""
@@ -194,14 +200,14 @@ class Rotation:
         self._intensity.record(now)
         self._advance(Step.START)
         self._reason, self._started = self._wanted or "", now
-        self._wanted, self._new_connected_at, self._new_old_at = None, None, inf
+        self._wanted, self._new_wanted, self._new_connected_at, self._new_old_at = None, None, None, inf
         return [Start(self._reason, None if self._connected_at is None else now - self._connected_at)]
 
     def _finish(self, now: float, step: Step) -> list[Command]:
         if not self._advance(step):
             return []
         self._connected_at, self._old_at = self._new_connected_at, self._new_old_at
-        self._degraded_since = self._wanted = None
+        self._degraded_since, self._wanted = None, self._new_wanted
         self._rotated_at = now
         return [Finish(self._reason, now - self._started)]
 

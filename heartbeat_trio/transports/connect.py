@@ -15,6 +15,7 @@ from ..endpoint import Endpoint
 from ..exceptions import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, LossCause
 from ..protocol.dialect_codec import DialectCodec
 from ..protocol.messages import Auth, AuthOk, ErrorNotice, Ping, Welcome
+from .decoding import Decoders
 from .evidence import SocketStream, open_socket_stream
 from .tapped import TappedWebSocketTransport
 from .tcp import LineTransport
@@ -42,6 +43,7 @@ async def connect_transport(
     ssl_context: ssl.SSLContext | None = None,
     on_raw: Callable[[bytes], None] | None = None,
     user_timeout: float | None = None,
+    decoders: Decoders | None = None,
 ) -> Transport:
     """Open a connection, with everything up to the first message of its user.
 
@@ -55,6 +57,7 @@ async def connect_transport(
         on_raw: Called with each message as it came.
         user_timeout: Seconds after which the kernel may give up unacknowledged data, as a backstop; see
             `SocketStream.set_user_timeout`.
+        decoders: Makes what decodes a venue's quotes; new ones by default.
 
     Raises:
         ConfigError: The token would leave in the clear.
@@ -74,7 +77,7 @@ async def connect_transport(
             if where.is_tls:
                 stream = wrap_tls(stream, ssl_context or client_context(), server_side=False, server_hostname=where.host)
                 await stream.do_handshake()
-            transport = await _converse(where, stream, nursery, token, on_raw)
+            transport = await _converse(where, stream, nursery, token, on_raw, make_codec(where, decoders))
             return transport
     except Exception as error:
         failure = _explain(where, error, timeout, has_address=stream is not None)
@@ -92,10 +95,10 @@ async def _converse(
     nursery: trio.Nursery,
     token: str | None,
     on_raw: Callable[[bytes], None] | None,
+    codec: DialectCodec | None,
 ) -> Transport:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if where.is_websocket:
-        codec = make_codec(where)
         transport = await _shake_hands(where, stream, nursery, headers, codec, on_raw)
         if codec is not None:
             await _open_conversation(transport, codec)
@@ -122,10 +125,21 @@ async def _shake_hands(
     return engine
 
 
-def make_codec(where: Endpoint) -> DialectCodec | None:
-    """The codec of a venue's dialect for one connection; None: one of our own protocols is spoken."""
+def make_codec(where: Endpoint, decoders: Decoders | None = None) -> DialectCodec | None:
+    """The codec of a venue's dialect for one connection; None: one of our own protocols is spoken.
+
+    Args:
+        where: The endpoint.
+        decoders: Those of the session's earlier connections.
+
+    Raises:
+        ConfigError: The dialect names quotes of which nothing is known.
+    """
     venue = where.venue
-    return None if venue is None else DialectCodec(venue, parameters=dict(where.parameters), unix_time=time.time)
+    if venue is None:
+        return None
+    decode_quotes = (decoders or Decoders()).make(venue.quotes)
+    return DialectCodec(venue, parameters=dict(where.parameters), unix_time=time.time, decode_quotes=decode_quotes)
 
 
 async def _open_conversation(transport: Transport, codec: DialectCodec) -> None:

@@ -139,6 +139,12 @@ EXPECTED: list[tuple[Event, str | None, str, dict[str, object]]] = [
         "gap",
         {"symbol": "A", "stream": "s", "first": 3, "last": 5, "reason": "expired"},
     ),
+    (
+        Gap(at=1.0, symbol="A", stream="local-1", first=3, last=None, reason="reconnected"),
+        "gap: A, of which nobody can know what the reconnection cost: its venue does not number it",
+        "gap",
+        {"symbol": "A", "stream": "local-1", "first": 3, "last": None, "reason": "reconnected"},
+    ),
     (Overrun(at=1.0, dropped=3), "3 quotes dropped: the consumer is too slow", "overrun", {"dropped": 3}),
     (HighLatency(at=1.0, p95=0.15), "warning: p95 latency 150.0 ms is above 100 ms", "high_latency", {"p95_ms": 150.0}),
     (

@@ -31,7 +31,7 @@ class Expected(NamedTuple):
 RECORDINGS = {
     "BINANCE.ws.1.0": Expected("binance-spot", "bookTicker", (), 0),
     "BITFINEX.ws.11.0": Expected("bitfinex", "ticker", ("tBFTUSD", "tIOTETH", "tDOGUSD", "tMNABTC"), 10),
-    "BITSTAMP.ws.1.0": Expected("bitstamp", "diff_order_book", ("SGBEUR", "ETHUSD", "XRPEUR"), 0),
+    "BITSTAMP.ws.1.0": Expected("bitstamp", "diff_order_book", ("sgbeur", "ethusd", "xrpeur"), 0),
     "COINBASE.ws.28.0": Expected("coinbase-exchange", "ticker", ("SKL-USD",), 0),
     "DERIBIT.ws.1.0": Expected("deribit", "ticker", (), 0),
     "GATEIO.ws.1.0": Expected("gate-v4", "order_book_update", ("INK_USDT", "HAI_ETH"), 0),

@@ -167,7 +167,7 @@ def test_a_user_can_write_a_dialect_with_every_oddity() -> None:
     assert [Ping(token=b'{"at":12500,"id":1,"s":"12"}')] == speaker.decode_text(b"hi")
     assert [Ping(token=b'["x","12","b-12500"]')] == speaker.decode_text(b'{"q":[0,"x"]}')
     assert b"SUB ABC" == speaker.encode(Subscribe("abc"))
-    assert [Subscribed("abc")] == speaker.decode_text(b"OK ABC")
+    assert [Subscribed("ABC")] == speaker.decode_text(b"OK ABC")
     assert [Unknown('{"OK":1}')] == speaker.decode_text(b'{"OK":1}')
     assert b"hello b" == speaker.encode_ping(b"00000000")
     assert [Pong(b"")] == speaker.decode_text(b"b")

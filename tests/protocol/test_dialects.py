@@ -15,10 +15,19 @@ import pytest
 from heartbeat_trio.config import BeatPolicy, HeartbeatPolicy
 from heartbeat_trio.dialects import builtin_dialects
 from heartbeat_trio.exceptions import ConfigError, LocalProtocolError
+from heartbeat_trio.policies import VenueLimits
 from heartbeat_trio.protocol.codec import decode_message
 from heartbeat_trio.protocol.dialect_codec import DialectCodec
 from heartbeat_trio.protocol.dialect_record import Dialect
-from heartbeat_trio.protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy, merge_policy, request_pacer
+from heartbeat_trio.protocol.dialect_schedule import (
+    MEASURED,
+    beat_policy,
+    has_nonces,
+    heartbeat_policy,
+    merge_policy,
+    request_pacer,
+    venue_limits,
+)
 from heartbeat_trio.protocol.messages import (
     UNMATCHED,
     Beat,
@@ -35,6 +44,7 @@ from heartbeat_trio.protocol.messages import (
     Unsubscribed,
     Welcome,
 )
+from heartbeat_trio.protocol.spelling import canonical_symbol
 
 NOW = 1_700_000_000.25
 NONCE = b"00c0ffee"
@@ -145,10 +155,13 @@ def test_our_ping_is_the_venues_byte_for_byte_and_its_pongs_are_known(name: str)
 
 @pytest.mark.parametrize("name", sorted(BY_CONTROL_FRAME | NOT_AT_ALL))
 def test_where_there_is_no_text_ping_a_control_frame_is_sent(name: str) -> None:
-    """... by default only to venues that are known to answer it."""
+    """To venues that have no ping of their own, too, every 20 s, unless their record forbids it."""
     assert codec(name).encode_ping(NONCE) is None
     policy = heartbeat_policy(DIALECTS[name])
-    assert ("never" if name in NOT_AT_ALL else "every") == policy.schedule
+    assert "every" == policy.schedule
+    assert (policy == MEASURED) is (name in NOT_AT_ALL)
+    forbidding = msgspec.structs.replace(DIALECTS[name], pingable=False)
+    assert ("never" if name in NOT_AT_ALL else "every") == heartbeat_policy(forbidding).schedule
     assert "every" == heartbeat_policy(DIALECTS[name], HeartbeatPolicy()).schedule
 
 
@@ -390,12 +403,12 @@ SUBSCRIPTIONS = {
 
 @pytest.mark.parametrize("name", SUBSCRIPTIONS)
 def test_subscribing(name: str) -> None:
-    """The request byte for byte, and the acknowledgement, which names the symbol as the user spells it."""
+    """The request byte for byte, and the acknowledgement, which names the symbol as data does."""
     symbol, request, ack, channel = SUBSCRIPTIONS[name]
     speaker = codec(name, channel=channel)
 
     assert request == speaker.encode(Subscribe(symbol)).decode()
-    assert [Subscribed(symbol)] == read(speaker, ack)
+    assert [Subscribed(canonical_symbol(speaker.dialect, symbol))] == read(speaker, ack)
 
 
 def test_a_data_message_with_the_looks_of_an_acknowledgement_is_data() -> None:
@@ -535,7 +548,7 @@ def test_where_the_absence_of_beats_means_death() -> None:
         "crypto-com": 65.0,
     } == bounds
     faster = beat_policy(DIALECTS["deribit"], {"beat_interval": 10})
-    assert BeatPolicy(period=10, misses=2, grace=5, data_counts=True) == faster
+    assert BeatPolicy(period=10, misses=2, grace=5, data_counts=True, pongs_count=False) == faster
     assert beat_policy(None) is None
     with pytest.raises(ConfigError, match="beat_interval"):
         beat_policy(DIALECTS["deribit"], {"beat_interval": "often"})
@@ -553,11 +566,23 @@ def test_each_names_its_sources_and_survives_json(name: str) -> None:
     assert json.loads(msgspec.json.encode(dialect))["name"] == name
 
 
+def test_a_venues_limits_are_those_of_all_connections() -> None:
+    """What is limited on each connection is not among them."""
+    assert VenueLimits() == venue_limits(None)
+    assert (None, None) == (venue_limits(DIALECTS["htx-spot"]).connects, venue_limits(DIALECTS["htx-spot"]).messages)
+    assert VenueLimits(connects=300, connect_period=300, message_period=1) == venue_limits(DIALECTS["binance-spot"])
+    assert VenueLimits(connects=8, connect_period=1, messages=100, message_period=1) == venue_limits(
+        DIALECTS["coinbase-exchange"]
+    )
+    assert not venue_limits(DIALECTS["bitmex"]).counts_pings
+
+
 def test_a_users_fields_are_merged_with_what_suits_the_venue() -> None:
     """An interval that is given means pings, where the dialect itself sends none; ids decide how pongs are matched."""
     okx = merge_policy(DIALECTS["okx-v5"], {"ping_interval": 10})
     assert ("inbound_idle", 10, 8) == (okx.schedule, okx.ping_interval, okx.pong_timeout)
-    htx = DIALECTS["htx-spot"]
+    htx = msgspec.structs.replace(DIALECTS["htx-spot"], pingable=False)
+    assert 15 == merge_policy(DIALECTS["htx-spot"], {"ping_interval": 15}).ping_interval
     assert "never" == merge_policy(htx, {"liveness": "pong_only"}).schedule
     assert not merge_policy(htx, {"adaptive": True}).adaptive
     assert merge_policy(htx, {"adaptive": True, "ping_interval": 5}).adaptive

@@ -277,6 +277,14 @@ def test_degraded_for_some_time() -> None:
     assert [(90.0, "no longer degraded after 70.0 s", True)] == told(alerts.receive_event(ANSWERED, 90.0))
 
 
+def test_a_gap_of_which_nothing_can_be_known_says_so() -> None:
+    """Perhaps nothing is missing."""
+    gap = Gap(at=0.0, symbol="B", stream="local-1", first=9, last=None, reason="reconnected")
+
+    said = "gap in B: nobody can know what the reconnection cost"
+    assert [(0.0, said, False)] == told(book("gap").receive_event(gap, 0.0))
+
+
 def test_gaps_within_the_interval_are_told_at_its_end() -> None:
     """An occurrence has no recovery, and none is lost."""
     alerts = book("gap")

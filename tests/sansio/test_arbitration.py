@@ -26,6 +26,16 @@ def test_first_quote_is_no_gap_whatever_its_number() -> None:
     assert arbiter.position("A") == ("s1", 41)
 
 
+def test_a_reconnection_without_numbers_of_the_venues_is_told_as_such() -> None:
+    """From one numbering of ours to the next, and only there."""
+    arbiter = FeedArbiter()
+    arbiter.receive_quote(quote(7, "venue"), 0.0)
+
+    assert [gap(8, None, "stream_changed", "venue"), quote(1, "local-1")] == arbiter.receive_quote(quote(1, "local-1"), 0.0)
+    assert [gap(2, None, "reconnected", "local-1"), quote(1, "local-2")] == arbiter.receive_quote(quote(1, "local-2"), 0.0)
+    assert [] == arbiter.receive_quote(quote(2, "local-1"), 0.0)
+
+
 def test_duplicates_and_old_ones_are_dropped() -> None:
     """Each number once."""
     arbiter = FeedArbiter()

@@ -321,6 +321,26 @@ def test_without_numbers_the_content_tells_copies() -> None:
     assert arbiter.position("A") is None
 
 
+def test_an_outage_of_all_lines_is_told_where_there_are_no_numbers() -> None:
+    """Of each symbol once, before its next quote, and only of those that came before; one line that stays up is enough."""
+    arbiter = LineArbiter(POLICY, is_sequenced=lambda _quote: False)
+    for name in ("a", "b"):
+        arbiter.add_line(name)
+        arbiter.line_up(name)
+    arbiter.receive("a", quote(1, "local-a", ts=1), 0.0)
+    arbiter.receive("a", quote(4, "local-a", "B", ts=1), 0.0)
+    arbiter.line_down("a")
+    arbiter.line_up("a")
+    assert [quote(1, "local-c", ts=2)] == arbiter.receive("a", quote(1, "local-c", ts=2), 0.0)
+    for name in ("a", "a", "b"):  # a line that is down is down
+        arbiter.line_down(name)
+    arbiter.line_up("b")
+    told = arbiter.receive("b", quote(1, "local-d", ts=3), 0.0) + arbiter.receive("b", quote(2, "local-d", ts=4), 0.0)
+    assert [gap(2, None, "reconnected", "local-c"), quote(1, "local-d", ts=3), quote(2, "local-d", ts=4)] == told
+    arbiter.forget("B")
+    assert [quote(1, "local-d", "B", ts=3)] == arbiter.receive("b", quote(1, "local-d", "B", ts=3), 0.0)
+
+
 def test_contents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a flood the oldest ones are forgotten before their time."""
     monkeypatch.setattr(lines_module, "MAX_CONTENTS", 10)

@@ -24,15 +24,21 @@ def capture(name: str) -> Path | None:
 
 def messages(path: Path) -> Iterator[tuple[int, Any]]:
     """When each message came, in microseconds UTC, and what it is."""
+    for received, text in texts(path):
+        yield received, json.loads(text)
+
+
+def texts(path: Path) -> Iterator[tuple[int, bytes]]:
+    """When each message came, in microseconds UTC, and its text, inflated where it was not plain."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line[:1].isdigit():
             time, _, text = line.partition(": ")
-            data: str | bytes = text
+            data = text.encode()
             if text.startswith(("b'", 'b"')):
                 data = ast.literal_eval(text)
                 if data[:2] == b"\x1f\x8b":
-                    data = gzip.decompress(data)  # type: ignore[arg-type]
-            yield round(float(time) * 1_000_000), json.loads(data)
+                    data = gzip.decompress(data)
+            yield round(float(time) * 1_000_000), data
 
 
 def _binance(message: Any) -> list[Row]:
