@@ -50,6 +50,8 @@ class Feed:
         self._silence = SilenceWatch(policy, pong_timeout=pong_timeout)
         self._resuming: set[str] = set()
         self._strangers: set[str] = set()
+        self._unwanted: set[str] = set()
+        """Symbols that were unsubscribed from on this connection: what is on its way must not begin them anew."""
         self._timer = trio.CancelScope()
         self._outgoing: Outgoing | None = None
 
@@ -60,6 +62,7 @@ class Feed:
 
     def want(self, symbol: str) -> None:
         """Want a symbol's quotes, now and on every connection."""
+        self._unwanted.discard(symbol)
         if self._book.want(symbol):
             self._send_wanted()
 
@@ -67,6 +70,7 @@ class Feed:
         """Want no more of them."""
         if not self._book.unwant(symbol):
             return
+        self._unwanted.add(symbol)
         self._arbiter.forget(symbol)
         self._forget_silence(symbol)
         self._resuming.discard(symbol)
@@ -90,6 +94,7 @@ class Feed:
             self._book.start_connection()
             self._silence.start_connection(trio.current_time())
             self._resuming.clear()
+            self._unwanted.clear()
             self._send_wanted()
             while True:
                 with trio.CancelScope(deadline=self._next_deadline()) as self._timer:
@@ -141,7 +146,11 @@ class Feed:
 
     def _is_welcome(self, symbol: str) -> bool:
         """Some venues send what their URL named, without being asked here; but a peer must not fill our memory."""
-        if symbol in self._book or symbol in self._strangers:
+        if symbol in self._book:
+            return True
+        if symbol in self._unwanted:
+            return False
+        if symbol in self._strangers:
             return True
         if len(self._strangers) == MAX_STRANGERS:
             return False

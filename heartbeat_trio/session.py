@@ -122,7 +122,7 @@ class Session(SessionView):
         self._gates.update()
 
     async def unsubscribe(self, symbol: str) -> None:
-        """Want no more of a symbol's quotes; what is on its way may still come."""
+        """Want no more of a symbol's quotes."""
         await trio.lowlevel.checkpoint()
         symbol = canonical_symbol(self.endpoint.venue, symbol)
         self._feed.unwant(symbol)

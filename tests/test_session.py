@@ -312,3 +312,23 @@ async def test_a_text_is_no_list_of_symbols() -> None:
         with pytest.raises(ConfigError, match=problem):
             fleet.add("a", "tcp://server:1", subscribe="BTCUSD")
         assert not fleet.snapshot().sessions
+
+
+async def test_subscribing_again_begins_anew(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """A quote that was on its way when we unsubscribed must not bring the old position back: no old quotes, no gap."""
+    net = VirtualNetwork(latency=0.02)
+    source = SyntheticSource(["A"], rate=100, seed=1)
+    await nursery.start(partial(serve_quotes, source, tcp=net.listen("server", 1)))
+    async with open_session("tcp://server:1", subscribe=["A"], connector=net.connect, rng=Random(1)) as session:
+        for _ in range(50):
+            await anext(session)
+        await session.unsubscribe("A")
+        await trio.sleep(5)
+        await session.subscribe("A")
+        quote = await anext(session)
+        async with session.events() as events:
+            gaps = [event for event in events.take_nowait() if isinstance(event, Gap)]
+
+    assert quote.seq > 500
+    assert [] == gaps
+    nursery.cancel_scope.cancel()
