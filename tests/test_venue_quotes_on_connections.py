@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from random import Random
 
 import pytest
@@ -95,8 +96,7 @@ async def test_a_recording_comes_whole(autojump_clock: MockClock, nursery: trio.
     async with rig.open(expected[0][0].swapcase() if venue == "bitstamp" else expected[0][0]) as session:
         await session.wait_connected()
         await trio.sleep(1)
-        for _, text in texts(path):
-            await rig.exchange.push(text)
+        await rig.exchange.replay(((received / 1_000_000, text) for received, text in texts(path)), speed=inf)
         found: list[Quote] = []
         while len(found) < count:
             found += await session.receive_batch()

@@ -15,6 +15,7 @@ import msgspec
 
 from ..sansio.limits import RollingLimit
 from .dialect_template import Template, bind, template
+from .spoiling import Spoil, possible_spoils, spoil_payload, spoil_text, spoiled_ids
 from .wire import BAD_INPUT
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class DialectMirror:
         self.pings_clients = True
         """Whether it sends pings and beats."""
         self.answers_pings = True
+        self.spoil: Spoil | None = None
+        """The mistake that it makes in its pongs, pings and beats."""
         self.subscribed: list[str] = []
         """Symbols as the client spelled them."""
         self.unknown: list[bytes] = []
@@ -110,6 +113,11 @@ class DialectMirror:
 
     def __repr__(self) -> str:
         return f"<DialectMirror {self.dialect.name} answered={self.answered} unanswered={self.unanswered}>"
+
+    @property
+    def spoils(self) -> tuple[Spoil, ...]:
+        """The mistakes that `spoil` may be."""
+        return possible_spoils(self.dialect, self._values, pong=self._pong)
 
     def greet(self) -> list[Frame]:
         """What the venue says first."""
@@ -202,7 +210,7 @@ class DialectMirror:
                 self._awaited.append((payload, now))
             return [Frame("ping", payload)]
         self._beaten += timed in self._beats
-        text = self._write(timed.text)
+        text = self._write_spoiled(timed.text)
         if timed in self._timed:
             self._awaited.append((text, now))
         self._reset("server_data", now)
@@ -215,7 +223,8 @@ class DialectMirror:
         if frame.kind == "ping":
             self.pings_received += 1
             self._reset("ping", now)
-            return [Frame("pong", frame.payload)] if self.answers_pings else []
+            payload = spoil_payload(frame.payload) if self.spoil == "id" else frame.payload
+            return [Frame("pong", payload)] if self.answers_pings else []
         if any(frame.payload == payload for payload, _ in self._awaited):
             self._is_answered(frame.payload, now)
         else:
@@ -250,7 +259,7 @@ class DialectMirror:
             return None
         self.pings_received += 1
         self._reset("ping", now)
-        return [self._say(self._write(probe.pongs[self._pong], values))] if self.answers_pings else []
+        return [self._say(self._write_spoiled(probe.pongs[self._pong], values))] if self.answers_pings else []
 
     def _take_reply(self, text: bytes, message: object, now: float) -> list[Frame] | None:
         """The client's answer to a ping of ours, with exactly what that ping carried."""
@@ -320,6 +329,14 @@ class DialectMirror:
 
     def _write(self, text: str, values: Mapping[str, bytes] | None = None) -> bytes:
         return self._template(text).render(self._with_times(values or {}))
+
+    def _write_spoiled(self, text: str, values: Mapping[str, bytes] | None = None) -> bytes:
+        """What the client's heartbeat rests on, with the mistake that is chosen."""
+        if self.spoil is None:
+            return self._write(text, values)
+        known = self._with_times(values or {})
+        spoiled = spoil_text(bind(text, self._values), self.spoil)
+        return template(spoiled).render({**known, **spoiled_ids(known["id"])})
 
     def _with_times(self, values: Mapping[str, bytes]) -> dict[str, bytes]:
         seconds = self._unix_time()

@@ -1,12 +1,14 @@
 """Exchanges to test against: each behaves as its dialect says, on a virtual network or on a real listener.
 
-They ping as the venue does, answer as it does, and drop a client that does not do as the venue wants. They know nothing of
-the quotes that a venue sends: `ExchangeSimulator.push` sends whatever a test gives it.
+They ping as the venue does, answer as it does, and drop a client that does not do as the venue wants; with `spoil` they
+break the venue's rules. They know nothing of the quotes that a venue sends: `ExchangeSimulator.push` sends whatever a test
+gives it, and `ExchangeSimulator.replay` what was recorded.
 """
 
 from __future__ import annotations
 
 import time
+from math import isfinite
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -29,7 +31,9 @@ from ..protocol.frames import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ..protocol.spoiling import Spoil
 
 StreamT = TypeVar("StreamT", bound=trio.abc.Stream)
 
@@ -141,6 +145,7 @@ class ExchangeSimulator:
         self._parameters = parameters
         self._pong = pong
         self._unix_time = unix_time
+        self._spoil: Spoil | None = None
         self._live: dict[SimulatedConnection, None] = {}
 
     def __repr__(self) -> str:
@@ -151,6 +156,29 @@ class ExchangeSimulator:
         """The live connections, oldest first."""
         return tuple(self._live)
 
+    @property
+    def spoil(self) -> Spoil | None:
+        """The mistake in all pongs, pings and beats from now on; None: there is none.
+
+        One of `spoils`: a wrong "id", the wrong "case" of a literal, or the wrong "type" of an id or a number.
+
+        Raises:
+            ConfigError: The dialect leaves no room for this mistake.
+        """
+        return self._spoil
+
+    @spoil.setter
+    def spoil(self, kind: Spoil | None) -> None:
+        if kind is not None and kind not in self.spoils:
+            choices = ", ".join(self.spoils) or "none"
+            raise ConfigError(f"spoil = {kind!r} is not possible with {self.dialect.title}; possible: {choices}")
+        self._spoil = kind
+
+    @property
+    def spoils(self) -> tuple[Spoil, ...]:
+        """The mistakes for which the dialect leaves room."""
+        return self._mirror(0.0).spoils
+
     async def run(self, *, task_status: trio.TaskStatus[ExchangeSimulator] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then everything is closed, the listener too."""
         async with trio.open_nursery() as nursery:
@@ -160,19 +188,59 @@ class ExchangeSimulator:
     async def push(self, text: bytes) -> None:
         """Send a message of the venue's to every client, in the frame that the venue would use."""
         await trio.lowlevel.checkpoint()
-        for connection in self.live:
+        await self._push(text, self.live)
+
+    async def replay(self, messages: Iterable[tuple[float, bytes | str]], *, speed: float = 1.0) -> int:
+        """Send recorded messages to the clients that have subscribed (to all where the dialect knows no subscriptions).
+
+        One message is read at a time, and sent before the next is read: a slow client holds up the others. The first is
+        sent at once; one whose time is earlier than that of the one before follows it at once.
+
+        Args:
+            messages: When each came, in seconds since whenever, and its text (inflated).
+            speed: How many times faster than recorded; `inf`: without any waiting.
+
+        Returns:
+            How many messages were sent.
+
+        Raises:
+            ConfigError: The speed is not above 0, or a time is no finite number.
+        """
+        if not speed > 0:
+            raise ConfigError(f"speed = {speed!r} must be above 0")
+        await trio.lowlevel.checkpoint()
+        count, begin, due = 0, 0.0, trio.current_time()
+        for count, (at, text) in enumerate(messages, 1):
+            if not isfinite(at):
+                raise ConfigError(f"message {count} of the replay: the time {at!r} must be a finite number of seconds")
+            due += 0.0 if count == 1 else max(0.0, at - begin) / speed
+            begin = at
+            await trio.sleep_until(due)
+            await self._push(text.encode() if isinstance(text, str) else text, self._subscribed())
+        return count
+
+    def _subscribed(self) -> tuple[SimulatedConnection, ...]:
+        if self.dialect.subscriptions is None:
+            return self.live
+        return tuple(each for each in self.live if each.mirror.subscribed)
+
+    async def _push(self, text: bytes, connections: tuple[SimulatedConnection, ...]) -> None:
+        for connection in connections:
             await connection.send(connection.mirror.push(text, trio.current_time()))
 
-    async def _serve(self, stream: trio.abc.Stream) -> None:
-        self.accepted += 1
-        mirror = DialectMirror(
+    def _mirror(self, now: float, phase: float = 1.0) -> DialectMirror:
+        return DialectMirror(
             self.dialect,
-            now=trio.current_time(),
+            now=now,
             unix_time=self._unix_time,
             parameters=self._parameters,
             pong=self._pong,
-            phase=1.0 if self._rng is None else 1 - self._rng.random(),
+            phase=phase,
         )
+
+    async def _serve(self, stream: trio.abc.Stream) -> None:
+        self.accepted += 1
+        mirror = self._mirror(trio.current_time(), 1.0 if self._rng is None else 1 - self._rng.random())
         connection = SimulatedConnection(self.accepted, stream, mirror)
         try:
             if await _shake_hands(stream, connection.protocol):
@@ -228,7 +296,7 @@ class ExchangeSimulator:
         return True
 
     def _set_switches(self, mirror: DialectMirror) -> None:
-        mirror.pings_clients, mirror.answers_pings = self.pings_clients, self.answers_pings
+        mirror.pings_clients, mirror.answers_pings, mirror.spoil = self.pings_clients, self.answers_pings, self._spoil
 
 
 async def _shake_hands(stream: trio.abc.Stream, protocol: WebSocketProtocol) -> bool:
