@@ -11,7 +11,7 @@ import trio
 
 from .exceptions import ConnectionClosed, LocalProtocolError, OrderAmbiguous
 from .orders import Line, Order, OrderAck, OrderChanged, OrderQuery, OrderRecord, OrderState
-from .protocol.orders import check_order
+from .protocol.orders import encode_fields, order_fields
 from .sansio.orders import OrderLedger, Stage
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class Courier:
         """See `Balancer.send_order`."""
         await trio.lowlevel.checkpoint()
         try:
-            check_order(order)
-        except ValueError as error:
+            encode_fields(order_fields(order))  # once, before anybody relies on it: it must not fail in a task of ours
+        except (ValueError, TypeError, OverflowError) as error:
             raise LocalProtocolError(f"order {order.id!r} cannot be sent: {error}") from error
         self.check_open()
         self.ledger.add(order, trio.current_time())
