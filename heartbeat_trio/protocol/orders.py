@@ -62,7 +62,7 @@ _QUERY = msgspec.json.Decoder(QueryJson)
 
 def check_order_id(text: str) -> str:
     """Return an order's id as it is; raises `ValueError` if it is none."""
-    if not (isinstance(text, str) and ORDER_ID.fullmatch(text)):
+    if not (type(text) is str and ORDER_ID.fullmatch(text)):
         raise ValueError("an order's id is 1 to 64 of A-Z a-z 0-9 . _ -")
     return text
 
@@ -70,7 +70,7 @@ def check_order_id(text: str) -> str:
 def check_order(order: Order) -> Order:
     """Return an order as it is; raises `ValueError` for one that no wire format carries."""
     check_order_id(order.id)
-    if not isinstance(order.symbol, str):
+    if type(order.symbol) is not str:
         raise ValueError(f"a symbol is a str, not {_shown(order.symbol)}")
     check_symbol(order.symbol)
     if order.side not in ("buy", "sell"):
