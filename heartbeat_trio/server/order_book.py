@@ -1,9 +1,9 @@
 """Where a server remembers orders: in memory, or in a SQLite file that several servers share.
 
 A book answers each order id once: the same order again gets the same answer, another order under the same id is rejected.
-Asking fences: where a book is shared, an id that it does not know is recorded as rejected in the same transaction, so that a
-late copy of the order is refused, whichever server it reaches. Only then is "it did not arrive" an answer. And only while the
-order would still be remembered, had it arrived: of older ones a book can say nothing.
+Asking fences: where a book is shared, an id that it does not know is recorded as rejected in the same transaction, so that
+a late copy of the order is refused, whichever server it reaches. Only then is "it did not arrive" an answer. And only while
+the order would still be remembered, had it arrived: of older ones a book can say nothing.
 """
 
 from __future__ import annotations
