@@ -23,6 +23,7 @@ from .events import Connected, ConnectionState, Event, Lost, PongMissed, PongRec
 from .exceptions import ConfigError, HeartbeatTrioError, InternalError
 from .orders import Line, Order, OrderAck, OrderRecord, Switched
 from .policies import BalancerPolicy
+from .protocol.messages import ErrorNotice
 from .sansio.selection import EndpointSelector
 from .session import open_session
 
@@ -49,7 +50,9 @@ class Balancer:
     def __init__(self, endpoints: Sequence[Endpoint], policy: BalancerPolicy) -> None:
         self._slots = {str(endpoint): Slot(endpoint) for endpoint in endpoints}
         self._selector = EndpointSelector(tuple(self._slots), policy, trio.current_time())
-        self._courier = Courier(self._ranked, self._announce, remember=policy.remember_orders)
+        self._courier = Courier(
+            self._ranked, self._announce, remember=policy.remember_orders, answer_timeout=policy.answer_timeout
+        )
         self._events = Broadcast()
         self._leaving = trio.Event()
         self._has_ended = trio.Event()
@@ -95,14 +98,15 @@ class Balancer:
         """Send an order, once, and wait for its answer. Your own `trio.fail_after` may stand around it.
 
         While no endpoint is connected it waits for one. Cancelled before a byte of the order left, it never leaves; later,
-        it is pending until its answer comes, or ambiguous if its line dies first: see `order`. The same order given again
+        it is pending until its answer comes, or ambiguous if its line dies first or none comes within
+        `BalancerPolicy.answer_timeout`: see `order`. The same order given again
         is not sent again, unless it never left.
 
         Returns:
             The record: acknowledged or rejected.
 
         Raises:
-            OrderAmbiguous: Its line died before the answer came. `resolve` asks what became of it.
+            OrderAmbiguous: Its line died before the answer came, or none came in time. `resolve` asks what became of it.
             LocalProtocolError: No wire format carries it, its id was used for another order, or too many are open.
             ConnectionClosed: The balancer was closed first, and the order never left.
         """
@@ -112,7 +116,12 @@ class Balancer:
         """Ask living servers what became of an order, its own first, until one can say.
 
         A server with a shared book that does not know the order refuses it from then on, so that "rejected" is final. An
-        order that never left is returned as it is. While no endpoint is connected, it waits for one.
+        order that never left is returned as it is.
+
+        Ask soon: servers remember orders for 10 minutes, and so fence them only in the first 9. Of an older one they cannot
+        say whether it came; it stays ambiguous, its reason says so, and only the exchange's own records tell.
+
+        While no endpoint is connected, it waits for one.
 
         Returns:
             The record: acknowledged or rejected.
@@ -165,8 +174,12 @@ class Balancer:
         self._courier.dispatch_waiting()
 
     def _receive_message(self, slot: Slot, message: Message) -> None:
-        if isinstance(message, OrderAck) and slot.line is not None:
+        if slot.line is None:
+            return
+        if isinstance(message, OrderAck):
             self._courier.receive_ack(message, slot.line)
+        elif isinstance(message, ErrorNotice) and message.code == "unknown_command":
+            self._courier.receive_refusal(slot.line, message.message)
 
     def _ranked(self) -> list[Slot]:
         return [self._slots[name] for name in self._selector.ranked()]
@@ -206,6 +219,10 @@ class Balancer:
         while True:
             await self._courier.connected.wait()
             self._courier.dispatch_waiting()
+
+    async def watch(self) -> None:
+        """Tell of orders that get no answer, though their line stands."""
+        await self._courier.watch()
 
     async def forget(self) -> None:
         """Forget settled orders now and then."""
@@ -279,6 +296,7 @@ async def open_balancer(
                 background.start_soon(partial(balancer.keep, endpoint, session), name=f"balance {endpoint}")
             background.start_soon(balancer.dispatch, name="dispatch")
             background.start_soon(balancer.forget, name="forget")
+            background.start_soon(balancer.watch, name="watch orders")
             yield balancer
             background.leave()
             await balancer.leave(restart.close_timeout)

@@ -5,13 +5,14 @@ What is known of each is the business of `sansio.orders`, and where it goes that
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
 
 from .exceptions import ConnectionClosed, LocalProtocolError, OrderAmbiguous
-from .orders import Line, Order, OrderAck, OrderChanged, OrderQuery, OrderRecord, OrderState
-from .protocol.orders import check_order
+from .orders import Line, Order, OrderAck, OrderChanged, OrderRecord, OrderState
+from .protocol.orders import encode_fields, order_fields
 from .sansio.orders import OrderLedger, Stage
 
 if TYPE_CHECKING:
@@ -62,12 +63,20 @@ class Courier:
         ranked: The endpoints that are connected, the one to try first at the head.
         announce: Called with events to tell.
         remember: Seconds for which settled orders are remembered.
+        answer_timeout: Seconds that a server has to answer.
     """
 
     def __init__(
-        self, ranked: Callable[[], list[Slot]], announce: Callable[[list[Event]], None], *, remember: float
+        self,
+        ranked: Callable[[], list[Slot]],
+        announce: Callable[[list[Event]], None],
+        *,
+        remember: float,
+        answer_timeout: float,
     ) -> None:
-        self.ledger = OrderLedger(remember=remember)
+        self.ledger = OrderLedger(remember=remember, answer_timeout=answer_timeout)
+        self._answer_timeout = answer_timeout
+        self._sent = trio.Event()
         self.connected = trio.Event()
         self._ranked = ranked
         self._announce = announce
@@ -81,8 +90,8 @@ class Courier:
         """See `Balancer.send_order`."""
         await trio.lowlevel.checkpoint()
         try:
-            check_order(order)
-        except ValueError as error:
+            encode_fields(order_fields(order))  # once, before anybody relies on it: it must not fail in a task of ours
+        except (ValueError, TypeError, OverflowError) as error:
             raise LocalProtocolError(f"order {order.id!r} cannot be sent: {error}") from error
         self.check_open()
         self.ledger.add(order, trio.current_time())
@@ -105,7 +114,7 @@ class Courier:
             if not living:
                 await self.connected.wait()
             elif not others:
-                raise _ambiguous(record, "no server that lives can say")
+                raise _ambiguous(record, f"no server that lives can say ({record.reason})", "ask again later")
             elif await self._ask(order_id, others[0]):
                 ignorant.add(others[0].name)  # if it knew, the record says so
 
@@ -123,6 +132,7 @@ class Courier:
                 self.ledger.queue(order_id, line, trio.current_time())
                 self._postings[order_id] = posting
                 self._note(order_id)
+                self._sent.set()
                 return
 
     def dispatch_waiting(self) -> None:
@@ -173,18 +183,20 @@ class Courier:
             self.ledger.abandon(order_id, trio.current_time())
 
     async def _ask(self, order_id: str, slot: Slot) -> bool:
-        """Put a question to one endpoint; whether it was answered before the line died."""
-        posted = slot.post(OrderQuery(order_id))
+        """Put a question to one endpoint; whether it was answered, or not in time, before the line died."""
+        query = self.ledger.query(order_id, trio.current_time())
+        posted = None if query is None else slot.post(query)
         if posted is None:
             await trio.sleep(RETRY)
             return False
         question = _Question(order_id, posted[1])
         self._questions.add(question)
         try:
-            await question.is_over.wait()
+            with trio.move_on_after(self._answer_timeout) as scope:
+                await question.is_over.wait()
         finally:
             self._questions.discard(question)
-        return question.is_answered
+        return question.is_answered or scope.cancelled_caught
 
     # -- what comes back -------------------------------------------------------------------------------------------------
 
@@ -195,6 +207,25 @@ class Courier:
             if question.order_id == ack.id and question.line == line:
                 question.is_answered = True
                 question.is_over.set()
+
+    def receive_refusal(self, line: Line, text: str) -> None:
+        """A server does not know a command."""
+        self.note_left()
+        self.tell(self.ledger.receive_refusal(line, trio.current_time(), text=text))
+
+    async def watch(self) -> None:
+        """The task that looks after orders without an answer."""
+        while True:
+            self.note_left()
+            now = trio.current_time()
+            self.tell(self.ledger.handle_timer(now))
+            deadline = self.ledger.next_deadline()
+            if deadline is None and not self._postings:
+                self._sent = trio.Event()
+                await self._sent.wait()
+            else:  # what waits for its socket is looked at now and then
+                look = now + self._answer_timeout / 10 if self._postings else inf
+                await trio.sleep_until(look if deadline is None else min(look, deadline))
 
     def lose(self, line: Line, detail: str) -> None:
         """A line is gone: what has not left may leave on another, what has is ambiguous."""
@@ -243,8 +274,8 @@ class Courier:
         self.connect()
 
 
-def _ambiguous(record: OrderRecord, why: str) -> OrderAmbiguous:
+def _ambiguous(record: OrderRecord, why: str, remedy: str = "resolve it") -> OrderAmbiguous:
     return OrderAmbiguous(
-        f"order {record.order.id} may or may not have reached {record.endpoint}: {why}. It is not sent again; resolve it.",
+        f"order {record.order.id} may or may not have reached {record.endpoint}: {why}. It is not sent again; {remedy}.",
         record=record,
     )

@@ -52,10 +52,18 @@ class OrderAck(msgspec.Struct, frozen=True):
 class OrderQuery(msgspec.Struct, frozen=True):
     """Asks what became of an order.
 
-    A server with a shared book that does not know the order records it as rejected: a copy that comes later is refused.
+    A server with a shared book that does not know the order records it as rejected: a copy that comes later is refused. It
+    does so only while it would still remember the order, had it come.
+
+    Args:
+        id: The order's.
+        order: What was asked for, so that another order under the same id is not taken for it; None: not told.
+        age: Seconds since it was handed over, by the client's clock; None: not told, and taken for recent.
     """
 
     id: str
+    order: Order | None = None
+    age: float | None = None
 
 
 class OrderState(Enum):
@@ -66,7 +74,7 @@ class OrderState(Enum):
     ACKNOWLEDGED = "acknowledged"
     REJECTED = "rejected"
     AMBIGUOUS = "ambiguous"
-    """It may have arrived, and its line is gone. Never sent again: ask a living server (`Balancer.resolve`)."""
+    """It may have arrived, and its line is gone, or no answer came in time. Never sent again: see `Balancer.resolve`."""
 
 
 class Line(NamedTuple):

@@ -130,6 +130,8 @@ class BalancerPolicy:
         forgive_after: Seconds in good health that take one failure off that number.
         slow_start: Seconds in which the handicap of an endpoint that comes back falls from twice its score to none.
         remember_orders: Seconds for which settled orders are remembered.
+        answer_timeout: Seconds after which an order that left, and has no answer, is ambiguous; and for which `resolve`
+            waits for one server.
     """
 
     window: int = 24
@@ -145,6 +147,7 @@ class BalancerPolicy:
     forgive_after: float = 600.0
     slow_start: float = 60.0
     remember_orders: float = 600.0
+    answer_timeout: float = 10.0
 
     def __post_init__(self) -> None:
         """Validate; raises `ConfigError`."""
@@ -156,3 +159,4 @@ class BalancerPolicy:
         _require(self, "max_ejection", minimum=self.ejection)
         _require(self, "forgive_after", minimum=0, exclusive=True)
         _require(self, "remember_orders", minimum=60)
+        _require(self, "answer_timeout", minimum=0, exclusive=True)

@@ -41,7 +41,8 @@ async def test_the_embedded_program_runs(capsys: pytest.CaptureFixture[str]) -> 
 
 
 async def test_the_program_with_orders_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """On the two servers that it names, wherever they listen."""
+    """Under 15 lines, on the two servers that it names, wherever they listen."""
+    assert len(ORDERS.strip().splitlines()) < 15
     book = MemoryOrderBook(is_shared=True)
     async with trio.open_nursery() as nursery:
         program = ORDERS.replace("trio.run(main)", "")

@@ -8,7 +8,8 @@ client                                                    server
 ``{"X":{"stream":"s","seq":41}}}``                        ``{"op":"gap","symbol":...,"stream":...,"first":...,"last":...}``
 ``{"op":"unsubscribe","symbols":["X"]}``                  ``{"op":"unsubscribed","symbol":"X"}`` each
 ``{"op":"order","id","symbol","side","quantity",``        ``{"op":"order_ack","id","state","reason","authoritative"}``
-``"price"}``, and ``{"op":"order_status","id"}``          to both
+``"price"}``, and ``{"op":"order_status","id",``          to both
+``"symbol","side","quantity","price","age"}``
 anything else                                             ``{"op":"error","code":...,"message":...}``
 before it goes away                                        ``{"op":"goodbye","reason":...,"retry_after":...}``
 ========================================================  =========================================================
@@ -46,7 +47,7 @@ from .messages import (
     Unsubscribe,
     Unsubscribed,
 )
-from .orders import AckJson, ack_fields, check_order, check_order_id, order_fields, query_fields
+from .orders import AckJson, QueryJson, ack_fields, check_order, order_fields, query_fields
 from .wire import (
     BAD_INPUT,
     bad_message,
@@ -172,9 +173,14 @@ class _OrderOp(_Op, tag="order"):
 
 class _OrderStatusOp(_Op, tag="order_status"):
     id: str
+    symbol: str | None = None
+    side: Side | None = None
+    quantity: float | None = None
+    price: float | None = None
+    age: Annotated[float, Meta(ge=0)] | None = None
 
     def messages(self) -> list[Message]:
-        return [OrderQuery(check_order_id(self.id))]
+        return [QueryJson(self.id, self.symbol, self.side, self.quantity, self.price, self.age).message()]
 
 
 class _OrderAckOp(_Op, tag="order_ack"):

@@ -1,8 +1,9 @@
 """What is known of every order: none is lost, none is sent twice, and what is not known is said.
 
 An order leaves once at most. Until its first byte has left, it may be taken back and sent elsewhere (`withdraw`). From then
-on only a server's answer settles it; when its line dies first, it is ambiguous, and stays so until a server that can know
-has been asked. `TRANSITIONS` is the whole of it; what an answer is worth is decided before it becomes a step.
+on only a server's answer settles it; when its line dies first, or no answer comes in time, it is ambiguous, and stays so
+until the answer comes late, or a server that can know has been asked. `TRANSITIONS` is the whole of it; what an answer is
+worth is decided before it becomes a step.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ..exceptions import LocalProtocolError
-from ..orders import OrderChanged, OrderContradicted, OrderRecord, OrderState
+from ..orders import OrderChanged, OrderContradicted, OrderQuery, OrderRecord, OrderState
 
 if TYPE_CHECKING:
     from ..events import Event
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 REMEMBER = 600.0
 """Seconds for which a settled order is remembered, so that late answers find it and its id is not used again."""
+
+ANSWER_TIMEOUT = 10.0
+"""Seconds after which an order that left, and has no answer, is ambiguous."""
 
 LIMIT = 100_000
 """Orders in a ledger. When it is full, the oldest that is settled is forgotten early."""
@@ -50,6 +54,7 @@ class Step(Enum):
     WITHDRAW = "taken out again before a byte left"
     LEAVE = "its bytes began to leave"
     LOSE = "its line died"
+    EXPIRE = "no answer came in time, or the server said that it has none"
     ACK = "a server acknowledged it"
     REJECT = "a server rejected it"
     SHRUG = "the server that got it cannot say what became of it"
@@ -63,6 +68,7 @@ TRANSITIONS: dict[tuple[Stage, Step], Stage] = {
     (_S.QUEUED, Step.WITHDRAW): _S.WAITING,
     (_S.QUEUED, Step.LEAVE): _S.SENT,
     (_S.SENT, Step.LOSE): _S.AMBIGUOUS,
+    (_S.SENT, Step.EXPIRE): _S.AMBIGUOUS,
     (_S.SENT, Step.ACK): _S.ACKNOWLEDGED,
     (_S.SENT, Step.REJECT): _S.REJECTED,
     (_S.SENT, Step.SHRUG): _S.AMBIGUOUS,
@@ -93,14 +99,26 @@ SETTLED = {_S.ACKNOWLEDGED: Step.ACK, _S.REJECTED: Step.REJECT}
 class _Entry:
     """One order."""
 
-    __slots__ = ("answered_by", "changed_at", "created_at", "line", "order", "reason", "sent_at", "stage")
+    __slots__ = (
+        "answered_by",
+        "changed_at",
+        "created_at",
+        "doubt",
+        "line",
+        "order",
+        "queued_at",
+        "reason",
+        "sent_at",
+        "stage",
+    )
 
     def __init__(self, order: Order, now: float) -> None:
         self.order = order
         self.stage = Stage.WAITING
         self.line: Line | None = None
         self.reason = ""
-        self.created_at = self.changed_at = now
+        self.doubt = ""
+        self.created_at = self.queued_at = self.changed_at = now
         self.sent_at: float | None = None
         self.answered_by: str | None = None
 
@@ -108,7 +126,7 @@ class _Entry:
         return OrderRecord(
             order=self.order,
             state=STATES[self.stage],
-            reason=self.reason,
+            reason=self.reason + (self.doubt if self.stage is Stage.AMBIGUOUS else ""),
             endpoint=None if self.line is None else self.line.endpoint,
             created_at=self.created_at,
             sent_at=self.sent_at,
@@ -123,10 +141,14 @@ class OrderLedger:
     Args:
         remember: Seconds for which an order that is settled, or was abandoned before it left, is remembered.
         limit: Orders at once. Those that are neither settled nor abandoned are never forgotten.
+        answer_timeout: Seconds after which an order that left, and has no answer, is ambiguous.
     """
 
-    def __init__(self, *, remember: float = REMEMBER, limit: int = LIMIT) -> None:
+    def __init__(self, *, remember: float = REMEMBER, limit: int = LIMIT, answer_timeout: float = ANSWER_TIMEOUT) -> None:
         self._remember = remember
+        self._answer_timeout = answer_timeout
+        self._unanswered: OrderedDict[str, float] = OrderedDict()  # what is SENT, and since when; oldest first
+        self._answering: set[Line] = set()
         self._limit = limit
         self._entries: dict[str, _Entry] = {}
         self._open: dict[str, _Entry] = {}
@@ -178,7 +200,7 @@ class OrderLedger:
         entry = self._entries.get(order_id)
         if entry is None or not self._step(entry, Step.QUEUE, now):
             return False
-        entry.line = line
+        entry.line, entry.queued_at = line, now
         return True
 
     def leave(self, order_id: str, now: float) -> None:
@@ -203,6 +225,7 @@ class OrderLedger:
 
     def lose_line(self, line: Line, now: float, *, detail: str = "") -> list[Event]:
         """A line died: whatever may have left on it, without an answer, is ambiguous from now on."""
+        self._answering.discard(line)
         events: list[Event] = []
         reason = f"the line to {line.endpoint} died before its answer came" + (f": {detail}" if detail else "")
         for entry in [each for each in self._open.values() if each.line == line]:
@@ -210,17 +233,48 @@ class OrderLedger:
             events += self._change(entry, Step.LOSE, now, line.endpoint, reason)
         return events
 
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` has something to do; None: nothing that left is unanswered."""
+        return next(iter(self._unanswered.values())) + self._answer_timeout if self._unanswered else None
+
+    def handle_timer(self, now: float) -> list[Event]:
+        """What has been without an answer for too long is ambiguous from now on, though its line stands."""
+        events: list[Event] = []
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            entry = self._entries[next(iter(self._unanswered))]
+            assert entry.line is not None  # noqa: S101 - it left on one
+            reason = f"no answer came from {entry.line.endpoint} within {self._answer_timeout:g} s"
+            events += self._change(entry, Step.EXPIRE, now, entry.line.endpoint, reason)
+        return events
+
+    def receive_refusal(self, line: Line, now: float, *, text: str) -> list[Event]:
+        """A server says that it does not know a command: where no order was ever answered, that is what it means."""
+        if line in self._answering:
+            return []
+        reason = f"{line.endpoint} seems to take no orders, and said: {text}"
+        entries = [self._entries[order_id] for order_id in self._unanswered]
+        changes = [self._change(each, Step.EXPIRE, now, line.endpoint, reason) for each in entries if each.line == line]
+        return [event for events in changes for event in events]
+
+    def query(self, order_id: str, now: float) -> OrderQuery | None:
+        """The question to ask about an order, with its content and age; None if it is not known."""
+        entry = self._entries.get(order_id)
+        return None if entry is None else OrderQuery(order_id, entry.order, now - entry.queued_at)
+
     def receive_ack(self, ack: OrderAck, line: Line, now: float) -> list[Event]:
         """A server answered, to an order or to a question about it.
 
         The endpoint that got the order is believed. Any other knows nothing of it, unless it answers from a shared book.
         """
+        self._answering.add(line)
         entry = self._entries.get(ack.id)
         if entry is None:
             self.strays += 1
             return []
         is_own = entry.line is not None and entry.line.endpoint == line.endpoint
         step = STEPS[ack.state]
+        if step is Step.SHRUG and entry.stage is Stage.AMBIGUOUS and ack.reason:
+            entry.doubt = f"; {line.endpoint} was asked, and said: {ack.reason}"
         if not (is_own or ack.is_authoritative) or (step is Step.SHRUG and entry.line != line):
             return []  # no answer: it stays what it was
         self.leave(ack.id, now)
@@ -273,6 +327,10 @@ class OrderLedger:
         if new is None:
             return False
         entry.stage, entry.changed_at = new, now
+        if new is Stage.SENT:
+            self._unanswered[entry.order.id] = now
+        else:
+            self._unanswered.pop(entry.order.id, None)
         if new in SETTLED or new is Stage.ABANDONED:
             self._open.pop(entry.order.id, None)
             self._closed[entry.order.id] = now

@@ -1,8 +1,9 @@
 """Where a server remembers orders: in memory, or in a SQLite file that several servers share.
 
 A book answers each order id once: the same order again gets the same answer, another order under the same id is rejected.
-Asking fences: where a book is shared, an id that it does not know is recorded as rejected in the same transaction, so that a
-late copy of the order is refused, whichever server it reaches. Only then is "it did not arrive" an answer.
+Asking fences: where a book is shared, an id that it does not know is recorded as rejected in the same transaction, so that
+a late copy of the order is refused, whichever server it reaches. Only then is "it did not arrive" an answer. And only while
+the order would still be remembered, had it arrived: of older ones a book can say nothing.
 """
 
 from __future__ import annotations
@@ -38,11 +39,15 @@ LIMIT = 1_000_000
 BUSY_TIMEOUT = 1.0
 """Seconds that another process may keep the file locked."""
 
+MARGIN = 60.0
+"""Seconds that a question may be under way: so much sooner than it forgets, a book says that it cannot know."""
+
 TRIES = 20
 SCHEMA = 1
 FENCED = "it had not arrived when it was asked about"
 UNKNOWN = "this server does not know it"
 FULL = "the order book is full"
+REUSED = "the id was used for another order"
 
 
 class OrderBook(Protocol):
@@ -56,29 +61,35 @@ class OrderBook(Protocol):
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """What a book knows of one id; no content: it was fenced."""
+    """What a book knows of one id; no content: it was fenced by somebody who did not tell it."""
 
     state: AckState
     reason: str
     content: tuple[str, str, float, float | None] | None
 
 
-def _content(order: Order) -> tuple[str, str, float, float | None]:
-    return order.symbol, order.side, order.quantity, order.price
+def _content(request: Request) -> tuple[str, str, float, float | None] | None:
+    """What is asked for, or asked about; None: the client did not tell."""
+    order = request if isinstance(request, Order) else request.order
+    return None if order is None else (order.symbol, order.side, order.quantity, order.price)
 
 
-def _decide(row: _Row | None, request: Request, *, is_shared: bool) -> tuple[OrderAck, _Row | None]:
+def _decide(row: _Row | None, request: Request, *, is_shared: bool, remember: float) -> tuple[OrderAck, _Row | None]:
     """The answer, and what is to be remembered if that is new."""
-    if row is not None:
-        if isinstance(request, Order) and row.content not in (None, _content(request)):
-            reason = "the id was used for another order"
-            return OrderAck(request.id, "rejected", reason, is_shared), None
+    content = _content(request)
+    is_old = isinstance(request, OrderQuery) and request.age is not None and request.age + MARGIN > remember
+    if row is not None and (row.content == content or (not is_old and None in (row.content, content))):
         return OrderAck(request.id, row.state, row.reason, is_shared), None
+    if is_old:  # it may have been here and be forgotten, even if its id was used again since
+        too_old = f"it is too old to be resolved by asking: this server remembers orders for {remember:g} s"
+        return OrderAck(request.id, "unknown", too_old), None
+    if row is not None:
+        return OrderAck(request.id, "rejected", REUSED, is_shared), None
     if isinstance(request, Order):
-        return OrderAck(request.id, "acknowledged", "", is_shared), _Row("acknowledged", "", _content(request))
+        return OrderAck(request.id, "acknowledged", "", is_shared), _Row("acknowledged", "", content)
     if not is_shared:
         return OrderAck(request.id, "unknown", UNKNOWN), None
-    return OrderAck(request.id, "rejected", FENCED, is_shared), _Row("rejected", FENCED, None)
+    return OrderAck(request.id, "rejected", FENCED, is_shared), _Row("rejected", FENCED, content)
 
 
 class MemoryOrderBook:
@@ -115,7 +126,8 @@ class MemoryOrderBook:
 
     def _answer_one(self, request: Request, now: float) -> OrderAck:
         known = self._rows.get(request.id)
-        ack, row = _decide(None if known is None else known[1], request, is_shared=self._is_shared)
+        known_row = None if known is None else known[1]
+        ack, row = _decide(known_row, request, is_shared=self._is_shared, remember=self._remember)
         if row is not None:
             if len(self._rows) >= self._limit:
                 return _trouble(request, FULL)
@@ -177,7 +189,8 @@ class SqliteOrderBook:
         with contextlib.closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as file:
             [[*counts]] = file.execute(
                 "SELECT COALESCE(SUM(state = 'acknowledged'), 0), COALESCE(SUM(state = 'rejected'), 0), "
-                "COALESCE(SUM(symbol IS NULL), 0), COALESCE(SUM(state = 'acknowledged' AND copies > 1), 0) FROM orders"
+                "COALESCE(SUM(reason = ?), 0), COALESCE(SUM(state = 'acknowledged' AND copies > 1), 0) FROM orders",
+                (FENCED,),
             )
         return BookCounts(acknowledged=counts[0], rejected=counts[1], fenced=counts[2], doubled=counts[3])
 
@@ -280,7 +293,7 @@ class SqliteOrderBook:
             "SELECT state, reason, symbol, side, quantity, price FROM orders WHERE id = ?", (request.id,)
         ).fetchone()
         known = None if found is None else _Row(found[0], found[1], None if found[2] is None else tuple(found[2:]))
-        ack, row = _decide(known, request, is_shared=True)
+        ack, row = _decide(known, request, is_shared=True, remember=self._remember)
         copies = int(isinstance(request, Order))
         if row is not None:
             if is_full:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -23,9 +25,11 @@ PRICES = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 REASONS = st.text(st.characters(codec="utf-8"), max_size=256).filter(str.isprintable)
 STATES = st.sampled_from(["acknowledged", "rejected", "unknown"])
 
-TO_SERVER = st.one_of(
-    st.builds(Order, IDS, SYMBOLS, st.sampled_from(["buy", "sell"]), QUANTITIES, PRICES), st.builds(OrderQuery, IDS)
-)
+AGES = st.none() | st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+ORDERS = st.builds(Order, IDS, SYMBOLS, st.sampled_from(["buy", "sell"]), QUANTITIES, PRICES)
+QUERIES = st.builds(lambda order, age: OrderQuery(order.id, order, age), ORDERS, AGES)
+
+TO_SERVER = st.one_of(ORDERS, QUERIES, st.builds(OrderQuery, IDS, st.none(), AGES))
 TO_CLIENT = st.builds(OrderAck, IDS, STATES, REASONS, st.booleans())
 
 
@@ -57,6 +61,11 @@ def test_answers_survive_both_wires(message: Message) -> None:
             b'{"op":"order","id":"a-1","symbol":"BTCUSD","side":"sell","quantity":2.0,"price":-1.5}',
         ),
         (OrderQuery("a-1"), b'ORDER_STATUS:{"id":"a-1"}\n', b'{"op":"order_status","id":"a-1"}'),
+        (
+            OrderQuery("a-1", Order("a-1", "X", "buy", 2, 10**18), 7),
+            b'ORDER_STATUS:{"id":"a-1","symbol":"X","side":"buy","quantity":2.0,"price":1e18,"age":7.0}\n',
+            b'{"op":"order_status","id":"a-1","symbol":"X","side":"buy","quantity":2.0,"price":1e18,"age":7.0}',
+        ),
         (
             OrderAck("a-1", "rejected", "no\n", is_authoritative=True),
             b'ORDER_ACK:{"id":"a-1","state":"rejected","reason":"no\\\\n","authoritative":true}\n',
@@ -92,6 +101,10 @@ GOOD: dict[str, Any] = {"id": "a", "symbol": "X", "side": "buy", "quantity": 1}
         ("order", [], "Expected `object`"),
         ("order_status", {}, "missing required field"),
         ("order_status", {"id": "?"}, "an order's id is"),
+        ("order_status", {"id": "a", "age": -1}, "Expected `float` >= 0"),
+        ("order_status", {"id": "a", "price": 1}, "a question has symbol, side and quantity"),
+        ("order_status", {"id": "a", "symbol": "X", "side": "buy"}, "a question has symbol, side and quantity"),
+        ("order_status", GOOD | {"quantity": 0}, "quantity is"),
         ("order_ack", {"id": "a", "state": "perhaps"}, "Invalid enum value"),
         ("order_ack", {"id": "?", "state": "unknown"}, "an order's id is"),
         ("order_ack", {"id": "a", "state": "unknown", "authoritative": 1}, "Expected `bool`"),
@@ -137,6 +150,18 @@ def test_what_an_answer_says_is_safe_to_show() -> None:
         (Order("a", "X", "buy", math.inf), "quantity is"),
         (Order("a", "X", "buy", math.nan), "quantity is"),
         (Order("a", "X", "buy", 1.0, math.inf), "price is"),
+        (Order("a", "X", "buy", Fraction(1, 2)), r"quantity is .*, not Fraction\(1, 2\): give an int or a float"),  # type: ignore[arg-type]
+        (Order("a", "X", "buy", Decimal("0.5")), r"quantity is .*, not Decimal\('0.5'\): give"),  # type: ignore[arg-type]
+        (Order("a", "X", "buy", True), "quantity is .*, not True: give"),
+        (Order("a", "X", "buy", "1"), "quantity is .*, not '1': give"),  # type: ignore[arg-type]
+        (Order("a", "X", "buy", 2**53 + 1), "quantity is .*, not 9007199254740993: give"),
+        (Order("a", "X", "buy", 10**5000), "quantity is .*, not an int that no double holds: give"),
+        (Order("a", "X", "buy", 1.0, Decimal(1)), r"price is .*, not Decimal\('1'\): give"),  # type: ignore[arg-type]
+        (Order(7, "X", "buy", 1.0), "an order's id is"),  # type: ignore[arg-type]
+        (Order("a", 7, "buy", 1.0), "a symbol is a str, not 7"),  # type: ignore[arg-type]
+        (OrderQuery("a", Order("b", "X", "buy", 1.0)), "it asks about a with the content of b"),
+        (OrderQuery("a", age=-1.0), "age is .*, not -1.0: give"),
+        (OrderQuery("a", age=math.nan), "age is .*, not nan: give"),
         (OrderAck("?", "unknown"), "an order's id is"),
         (OrderAck("a", "perhaps"), "state is"),  # type: ignore[arg-type]
         (OrderQuery(""), "an order's id is"),

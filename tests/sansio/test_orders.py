@@ -12,12 +12,24 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from heartbeat_trio.events import Event
 from heartbeat_trio.exceptions import LocalProtocolError
-from heartbeat_trio.orders import AckState, Line, Order, OrderAck, OrderChanged, OrderContradicted, OrderRecord, OrderState
+from heartbeat_trio.orders import (
+    AckState,
+    Line,
+    Order,
+    OrderAck,
+    OrderChanged,
+    OrderContradicted,
+    OrderQuery,
+    OrderRecord,
+    OrderState,
+)
 from heartbeat_trio.sansio.orders import SETTLED, STATES, TRANSITIONS, OrderLedger, Stage, Step
+from heartbeat_trio.server.order_book import MARGIN, _decide, _Row
 
 A, B = Line("a", 1), Line("b", 1)
 BUY = Order("1", "BTCUSD", "buy", 1.0)
 PENDING, ACKNOWLEDGED, REJECTED, AMBIGUOUS = OrderState
+BOOK_REMEMBERS = 2 * MARGIN
 
 
 def make(stage: Stage = Stage.SENT, **options: float) -> OrderLedger:
@@ -241,24 +253,28 @@ def test_the_table_leads_nowhere_back() -> None:
     for (old, _step), new in TRANSITIONS.items():
         assert old in unsent or new not in unsent
         assert old not in SETTLED
-    assert {new for (_, step), new in TRANSITIONS.items() if step is Step.LOSE} == {Stage.AMBIGUOUS}
+    assert {new for (_, step), new in TRANSITIONS.items() if step in (Step.LOSE, Step.EXPIRE)} == {Stage.AMBIGUOUS}
     assert set(STATES) == set(Stage)
 
 
 class World(RuleBasedStateMachine):
-    """One client, two servers with one book, lines that die with orders and answers on them, and copies that come late."""
+    """One client, two servers with one book that forgets, lines that die with orders and answers on them, late copies."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.ledger = OrderLedger()
+        self.ledger = OrderLedger(remember=1e9)
         self.lines = {name: Line(name, 1) for name in "ab"}
         self.buffers: dict[Line, list[str]] = {line: [] for line in self.lines.values()}
         self.sent_on: dict[Line, set[str]] = {line: set() for line in self.lines.values()}
-        self.up: list[tuple[Line, str]] = []
-        """On its way to a server: an order's id, or "?" and the id."""
+        self.up: list[tuple[Line, Order | OrderQuery, float]] = []
+        """On its way to a server, and since when."""
         self.down: list[tuple[Line, OrderAck]] = []
-        self.book: dict[str, AckState] = {}
+        self.book: dict[str, tuple[float, _Row]] = {}
+        self.truth: dict[str, AckState] = {}
+        """What the book decided first, forgotten or not."""
+        self.forgotten = 0
+        """Questions about an order that was executed, and of which the book knows nothing any more."""
         self.asked: list[str] = []
         self.left: Counter[str] = Counter()
         self.executed: Counter[str] = Counter()
@@ -268,9 +284,16 @@ class World(RuleBasedStateMachine):
     def choose(self, what: list[str], pick: int) -> str | None:
         return what[pick % len(what)] if what else None
 
-    @rule(seconds=st.integers(0, 3))
+    @rule(seconds=st.integers(0, 3) | st.integers(20, 150))
     def time_passes(self, seconds: int) -> None:
+        """Orders without an answer become ambiguous; what has been under way for too long never arrives."""
         self.now += seconds
+        events = self.ledger.handle_timer(self.now)
+        self.was_ambiguous |= {event.id for event in events if isinstance(event, OrderChanged)}
+        self.told += events
+        self.up = [each for each in self.up if self.now - each[2] <= MARGIN]
+        if seconds > 3:
+            self.down = [(line, answer) for line, answer in self.down if line in self.buffers]
 
     @rule()
     def add(self) -> None:
@@ -292,7 +315,7 @@ class World(RuleBasedStateMachine):
             self.ledger.leave(order_id, self.now)
             self.left[order_id] += 1
             self.sent_on[line].add(order_id)
-            self.up.append((line, order_id))
+            self.up.append((line, known(self.ledger, order_id).order, self.now))
         self.buffers[line].clear()
 
     @rule(pick=st.integers(0, 9))
@@ -322,15 +345,15 @@ class World(RuleBasedStateMachine):
     def resolve(self, pick: int, name: str) -> None:
         order_id = self.choose([each for each in self.asked if self.ledger.stage(each) is Stage.AMBIGUOUS], pick)
         if order_id is not None:
-            self.up.append((self.lines[name], "?" + order_id))
+            self.ask(self.lines[name], order_id)
 
     @rule(pick=st.integers(0, 9), arrives=st.booleans())
     def travel_up(self, pick: int, arrives: bool) -> None:
         if not self.up:
             return
-        line, what = self.up.pop(pick % len(self.up))
+        line, request, _ = self.up.pop(pick % len(self.up))
         if arrives or line in self.buffers:  # a living line loses nothing
-            self.serve(line, what)
+            self.serve(line, request)
 
     @rule(pick=st.integers(0, 9), arrives=st.booleans())
     def travel_down(self, pick: int, arrives: bool) -> None:
@@ -340,13 +363,23 @@ class World(RuleBasedStateMachine):
         if arrives or line in self.buffers:
             self.told += self.ledger.receive_ack(answer, line, self.now)
 
-    def serve(self, line: Line, what: str) -> None:
-        """The shared book: asking fences."""
-        order_id = what.removeprefix("?")
-        if order_id not in self.book:
-            self.book[order_id] = "rejected" if what != order_id else "acknowledged"
-            self.executed[order_id] += what == order_id
-        self.down.append((line, OrderAck(order_id, self.book[order_id], is_authoritative=True)))
+    def ask(self, line: Line, order_id: str) -> None:
+        query = self.ledger.query(order_id, self.now)
+        assert query is not None
+        self.up.append((line, query, self.now))
+
+    def serve(self, line: Line, request: Order | OrderQuery) -> None:
+        """The shared book: asking fences, as long as it would remember."""
+        self.book = {key: (at, row) for key, (at, row) in self.book.items() if self.now - at < BOOK_REMEMBERS}
+        found = self.book.get(request.id)
+        row = None if found is None else found[1]
+        answer, new = _decide(row, request, is_shared=True, remember=BOOK_REMEMBERS)
+        self.forgotten += row is None and self.truth.get(request.id) == "acknowledged"
+        if new is not None:
+            self.book[request.id] = self.now, new
+            self.truth.setdefault(request.id, new.state)
+            self.executed[request.id] += new.state == "acknowledged"
+        self.down.append((line, answer))
 
     @invariant()
     def nothing_is_doubled(self) -> None:
@@ -358,7 +391,7 @@ class World(RuleBasedStateMachine):
         for order_id in self.asked[-10:]:
             state = known(self.ledger, order_id).state
             if state in (ACKNOWLEDGED, REJECTED):
-                assert state.value == self.book[order_id]
+                assert state.value == self.truth[order_id]
 
     def teardown(self) -> None:
         """In the end everything is answered: then nothing is lost, and everything was told."""
@@ -367,15 +400,18 @@ class World(RuleBasedStateMachine):
             self.die(name)
         for order_id in self.asked:
             if self.ledger.stage(order_id) is Stage.AMBIGUOUS:
-                self.up.append((self.lines["a"], "?" + order_id))
+                self.ask(self.lines["a"], order_id)
         while self.up:
-            self.serve(*self.up.pop())
+            self.serve(*self.up.pop()[:2])
         while self.down:
             line, answer = self.down.pop()
             self.told += self.ledger.receive_ack(answer, line, self.now)
         for order_id in self.asked:
             record = known(self.ledger, order_id)
-            assert (record.state.value if record.sent_at is not None else None) == self.book.get(order_id)
+            if record.state is AMBIGUOUS:
+                assert "too old to be resolved" in record.reason
+            else:
+                assert (record.state.value if record.sent_at is not None else None) == self.truth.get(order_id)
         told = [event.id for event in self.told if isinstance(event, OrderChanged) and event.new is AMBIGUOUS]
         assert sorted(self.was_ambiguous) == sorted(told)
         assert [] == contradictions(self.told)
@@ -405,7 +441,7 @@ def test_two_thousand_random_steps(seed: int) -> None:
         pick, name, happens = rng.randrange(10), rng.choice("ab"), rng.random() < 0.5
         match rng.choice([*rules, *[world.travel_up] * 3, *[world.travel_down] * 3]).__name__:
             case "time_passes":
-                world.time_passes(seconds=pick % 4)
+                world.time_passes(seconds=150 if rng.random() < 0.3 else pick % 4)
             case "add":
                 world.add()
             case "queue" | "resolve" as what:
@@ -421,3 +457,4 @@ def test_two_thousand_random_steps(seed: int) -> None:
     assert len(world.was_ambiguous) > 10
     assert sum(world.executed.values()) > 30
     world.teardown()
+    assert world.forgotten > 0
