@@ -36,6 +36,7 @@ from .pings import REMEMBERED, Accused, Fate, Happening, PingLedger, SendPing, S
 from .schedule import PingSchedule
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from ..config import HeartbeatPolicy
@@ -63,14 +64,24 @@ class Heartbeat:
         rng: Source of the phase and of the nonces.
         remembered: Unanswered pings to remember. A dialect whose pongs carry no nonce sets it to `max_missed_pongs`:
             an unanswered ping older than that would take every later pong for its own.
+        try_probe: Whether a probe may be sent now; if so, it is counted by this call. Called with the time.
     """
 
-    def __init__(self, policy: HeartbeatPolicy, *, now: float, rng: Random, remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self,
+        policy: HeartbeatPolicy,
+        *,
+        now: float,
+        rng: Random,
+        remembered: int = REMEMBERED,
+        try_probe: Callable[[float], bool] = lambda _now: True,
+    ) -> None:
         self._policy = policy
         self._rng = rng
         self._pings = PingLedger(remembered)
         self._schedule = PingSchedule(policy, now=now, rng=rng)
         self._probe_at = inf
+        self._try_probe = try_probe
         self._probes = RollingLimit(max(1, policy.max_probes), PROBE_PERIOD)
         self._detector = AdaptiveDetector(policy) if policy.adaptive else None
         self._misses_since_life = 0
@@ -162,8 +173,11 @@ class Heartbeat:
         return done
 
     def request_probe(self, now: float) -> None:
-        """Somebody has a doubt: let a ping be sent now, within `HeartbeatPolicy.max_probes`."""
-        if self._probe_at > now and self._policy.max_probes and self._probes.try_acquire(now):
+        """Somebody has a doubt: let a ping be sent now, within `HeartbeatPolicy.max_probes` and what the venue allows."""
+        if self._probe_at <= now or not self._policy.max_probes or self._probes.next_allowed(now) > now:
+            return
+        if self._try_probe(now):
+            self._probes.record(now)
             self._probe_at = now
 
     def bytes_sent(self, now: float) -> None:
@@ -242,7 +256,7 @@ class Heartbeat:
         is_probe, self._probe_at = self._schedule.next_tick > now, inf
         tick = now if is_probe else self._schedule.take(now)
         key = self._rng.getrandbits(16)
-        return [SendPing(*self._pings.add(key, tick, tick + self._policy.pong_timeout, is_probe=is_probe))]
+        return [SendPing(*self._pings.add(key, tick, tick + self._policy.pong_timeout, is_probe=is_probe), is_probe)]
 
     # -- judging -------------------------------------------------------------------------------------------------------
 

@@ -56,11 +56,12 @@ TRANSITIONS: dict[tuple[Fate, Happening], Fate] = {
 class SendPing(msgspec.Struct, frozen=True):
     """Command to the shell: send a ping with this nonce now, without waiting, and call `Heartbeat.ping_sent`.
 
-    ``number`` counts the connection's pings from 1.
+    ``number`` counts the connection's pings from 1; a probe was counted by who allowed it (see `Heartbeat`).
     """
 
     nonce: bytes
     number: int
+    is_probe: bool = False
 
 
 class Accused(msgspec.Struct, frozen=True):
