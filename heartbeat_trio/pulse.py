@@ -27,7 +27,7 @@ from .protocol.messages import Beat, Ping
 from .sansio.cause import explain
 from .sansio.heartbeat import Heartbeat
 from .sansio.pinglog import PingLog
-from .sansio.pings import SendPing
+from .sansio.pings import SendPing, always
 from .sansio.schedule import PUNCTUAL
 from .sansio.server_beats import ServerBeats
 from .transports.catch_up import catch_up, gather_evidence
@@ -83,7 +83,7 @@ class Pulse:
         self._beat_blame: Cause | None = None
         self._beat_evidence: Evidence | None = None
         self._timer = trio.CancelScope()
-        try_probe = venue.try_probe if venue is not None else lambda _now: True
+        try_probe = always if venue is None else venue.try_probe
         self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered, try_probe=try_probe)
         self.beats = None if beats is None else ServerBeats(beats, now=now)
         self._control_counts = beats is not None and beats.control_counts

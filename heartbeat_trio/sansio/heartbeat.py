@@ -32,15 +32,15 @@ from ..events import (
 from .cause import STALL, classify, classify_peer, is_path_dead
 from .detector import AdaptiveDetector, Level
 from .limits import RollingLimit
-from .pings import REMEMBERED, Accused, Fate, Happening, PingLedger, SendPing, SentPing
+from .pings import REMEMBERED, Accused, Fate, Happening, PingLedger, SendPing, SentPing, always
 from .schedule import PingSchedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from random import Random
 
     from ..config import HeartbeatPolicy
     from ..events import Receipt
+    from .pings import TryProbe
 
 NOTICEABLE = 0.05
 """Seconds from the kernel's receipt of a pong to ours from which on the delay is blamed on our own loop."""
@@ -68,13 +68,7 @@ class Heartbeat:
     """
 
     def __init__(
-        self,
-        policy: HeartbeatPolicy,
-        *,
-        now: float,
-        rng: Random,
-        remembered: int = REMEMBERED,
-        try_probe: Callable[[float], bool] = lambda _now: True,
+        self, policy: HeartbeatPolicy, *, now: float, rng: Random, remembered: int = REMEMBERED, try_probe: TryProbe = always
     ) -> None:
         self._policy = policy
         self._rng = rng

@@ -156,8 +156,8 @@ class LineArbiter:
         policy: How long to wait.
         is_sequenced: Whether a quote's `stream` and `seq` are its venue's. Where they are not, copies are known by their
             content (symbol, prices and venue's time) within `RedundantPolicy.window` seconds, what comes first is given
-            first, and holes cannot be seen. What one connection brings twice are two quotes, and come twice. Only that no line was up for a while is known: then one gap tells it of each
-            symbol, before its next quote.
+            first, and holes cannot be seen. What one connection brings twice are two quotes, and come twice. Only that no
+            line was up for a while is known: then one gap tells it of each symbol, before its next quote.
     """
 
     def __init__(self, policy: RedundantPolicy, *, is_sequenced: Callable[[Quote], bool] = lambda _quote: True) -> None:

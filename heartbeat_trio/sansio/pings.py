@@ -7,6 +7,7 @@ All that a ping can become stands in `TRANSITIONS`; at every instant
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
@@ -51,6 +52,15 @@ TRANSITIONS: dict[tuple[Fate, Happening], Fate] = {
     (Fate.MISSED, Happening.PONG_AFTER_DEADLINE): Fate.LATE,
 }
 """What is not listed cannot happen: the other fates are final, and a final ping is forgotten."""
+
+
+TryProbe = Callable[[float], bool]
+"""Whether a probe may be sent at that time; one that may is counted."""
+
+
+def always(_now: float) -> bool:
+    """Where nobody limits probes."""
+    return True
 
 
 class SendPing(msgspec.Struct, frozen=True):
