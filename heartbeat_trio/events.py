@@ -310,7 +310,11 @@ class RotationFailed(Event, frozen=True, kw_only=True):
 
 
 class Throttled(Event, frozen=True, kw_only=True):
-    """The next ``kind`` waits ``delay`` seconds, because the venue allows no more of them before."""
+    """The next ``kind`` waits ``delay`` seconds, because the venue allows no more of them before.
+
+    A connect for whose pings there is no room beside those of other sessions asks again after ``delay`` seconds, in silence,
+    until one of them leaves.
+    """
 
     venue: str
     kind: Literal["connect", "message"]

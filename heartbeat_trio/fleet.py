@@ -140,16 +140,13 @@ class Fleet:
 
     async def __anext__(self) -> tuple[str, Quote]:
         """Wait for the next quote, with the name of its session."""
-        await self._wait_ready()
-        if not self._ready:
-            raise StopAsyncIteration
-        [(name, quote)] = self._take(self._ready.popleft(), 1)
-        return name, quote
+        for name, quote in await self._take_turn(1):
+            return name, quote
+        raise StopAsyncIteration
 
     async def receive_batch(self) -> list[tuple[str, Quote]]:
         """Wait for quotes, and take up to 256 of each session where some wait; [] once the fleet has ended."""
-        await self._wait_ready()
-        taken: list[tuple[str, Quote]] = []
+        taken = await self._take_turn(SHARE)
         for _ in range(len(self._ready)):
             taken += self._take(self._ready.popleft(), SHARE)
         return taken
@@ -295,10 +292,15 @@ class Fleet:
 
     # -- quotes ------------------------------------------------------------------------------------------------------------
 
-    async def _wait_ready(self) -> None:
+    async def _take_turn(self, limit: int) -> list[tuple[str, Quote]]:
+        """Wait for the first session in the queue that has some; [] once the fleet has ended."""
         await trio.lowlevel.checkpoint()
-        while not self._ready and self._background is not None:
-            await self._wake.wait()
+        while self._ready or self._background is not None:
+            if not self._ready:
+                await self._wake.wait()
+            elif taken := self._take(self._ready.popleft(), limit):  # else they were taken through the session itself
+                return taken
+        return []
 
     def _enqueue(self, member: _Member) -> None:
         if not member.is_ready and len(member.inbox):

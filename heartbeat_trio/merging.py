@@ -155,11 +155,12 @@ class Merger:
         except HeartbeatTrioError as caught:
             error = caught
         finally:
+            role = line.role  # a new line takes the place of its old one when that ends
             self._forget_line(line, error)
         self._give(self.arbiter.remove_line(line.name, trio.current_time()))
         self._move_timer()
         if error is not None and self._background is not None:
-            if line.role == "main":  # a new one that failed leaves the old one in its place
+            if role == "main" or not self.lines:  # a new one that failed leaves the old one in its place
                 self._errors.append(error)
             if not self.lines:
                 raise self._why_ended() from error

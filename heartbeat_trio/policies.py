@@ -87,7 +87,9 @@ class VenueLimits:
         connect_period: ... in any so many seconds; None: as many as you like.
         messages: Messages sent ...
         message_period: ... in any so many seconds; None: as many as you like.
-        counts_pings: Whether pings are among them. Pings are never delayed: others leave room for them.
+        counts_pings: Whether pings are among them. Pings are never delayed: others leave room for them, probes that find
+            no room are not sent, and a session whose pings find none beside those of others waits until one leaves. Only
+            a session that is alone may exceed the limit with its pings, if they do not fit into it.
         share: The part of each limit that is used.
     """
 

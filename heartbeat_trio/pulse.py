@@ -27,7 +27,7 @@ from .protocol.messages import Beat, Ping
 from .sansio.cause import explain
 from .sansio.heartbeat import Heartbeat
 from .sansio.pinglog import PingLog
-from .sansio.pings import SendPing
+from .sansio.pings import SendPing, always
 from .sansio.schedule import PUNCTUAL
 from .sansio.server_beats import ServerBeats
 from .transports.catch_up import catch_up, gather_evidence
@@ -57,7 +57,7 @@ class Pulse:
         beats: When the server's own pings or beats are due, where they are.
         on_event: Called with each event.
         on_ping: Called with each ping's record.
-        venue: Counts what is sent.
+        venue: Counts what is sent, and says whether a probe may be.
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class Pulse:
         self._beat_blame: Cause | None = None
         self._beat_evidence: Evidence | None = None
         self._timer = trio.CancelScope()
-        self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered)
+        try_probe = always if venue is None else venue.try_probe
+        self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered, try_probe=try_probe)
         self.beats = None if beats is None else ServerBeats(beats, now=now)
         self._control_counts = beats is not None and beats.control_counts
         self._pongs_count = beats is not None and beats.pongs_count
@@ -256,7 +257,8 @@ class Pulse:
             if isinstance(decision, SendPing):
                 self._quality.record_ping(now)
                 self._log.ping(decision.number, now)
-                self._count(is_ping=True)
+                if not decision.is_probe:
+                    self._count(is_ping=True)
                 self._transport.ping(decision.nonce, partial(self._ping_sent, decision))
             else:
                 self._record(decision)

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 GOING_AWAY = frozenset({1001, 1012, 1013})
 """Close codes with which a server sends all its clients away at once (RFC 6455 §7.4.1, and the registry of codes)."""
 
+ROOM_INTERVAL = 1.0
+"""Seconds after which a session asks again whether there is room for its pings among those of others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -102,7 +105,7 @@ class Supervisor:
                 await self._run(handler)
         finally:
             if self._options.venue is not None:
-                self._options.venue.gone(self)
+                self._options.venue.gone(self, trio.current_time())
 
     def spread(self) -> None:
         """See `venue.Member.spread`: the loss is known by now to be one of many."""
@@ -131,9 +134,12 @@ class Supervisor:
     async def _wait_for_venue(self) -> None:
         """Wait until the venue allows one more attempt."""
         await trio.lowlevel.checkpoint()
-        venue, now = self._options.venue, trio.current_time()
-        allowed = now if venue is None else venue.reserve_connect(self, self._options.heartbeat.ping_interval, now)
-        if venue is not None and allowed > now:
+        venue = self._options.venue
+        if venue is None:
+            return
+        allowed = await self._reserve(venue)
+        now = trio.current_time()
+        if allowed > now:
             self._emit(Throttled(at=now, venue=venue.name, kind="connect", delay=allowed - now))
             has_waited = False
             try:
@@ -142,6 +148,19 @@ class Supervisor:
             finally:
                 if not has_waited:
                     venue.give_back_connect(allowed)
+
+    async def _reserve(self, venue: Venue) -> float:
+        """Wait until the venue has room for our pings; when it allows one more attempt."""
+        await trio.lowlevel.checkpoint()
+        policy = self._options.heartbeat
+        interval = min(policy.ping_interval, 2 * policy.pong_timeout)  # a ping may take the place of one that timed out
+        is_told = False
+        while (allowed := venue.reserve_connect(self, interval, trio.current_time())) is None:
+            if not is_told:
+                is_told = True
+                self._emit(Throttled(at=trio.current_time(), venue=venue.name, kind="connect", delay=ROOM_INTERVAL))
+            await trio.sleep(ROOM_INTERVAL)
+        return allowed
 
     async def _attempt(self, handler: Callable[[Connection], Awaitable[None]]) -> Exception | None:
         """Connect once and run the handler; the loss is returned, None when the handler returned."""

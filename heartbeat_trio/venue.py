@@ -62,8 +62,8 @@ class Venue:
     def __repr__(self) -> str:
         return f"<Venue {self.name} with {self._losses.connections} connections>"
 
-    def reserve_connect(self, member: Member, ping_interval: float, now: float) -> float:
-        """When a member's next attempt to connect may begin; that time is taken."""
+    def reserve_connect(self, member: Member, ping_interval: float, now: float) -> float | None:
+        """When a member's next attempt to connect may begin; that time is taken. None: not until another one leaves."""
         return self._budget.reserve_connect(member, ping_interval, now)
 
     def give_back_connect(self, at: float) -> None:
@@ -73,6 +73,10 @@ class Venue:
     def next_message(self, now: float) -> float:
         """When the next message may be sent."""
         return self._budget.next_message(now)
+
+    def try_probe(self, now: float) -> bool:
+        """Count a ping that need not be sent if there is room for it, and say whether there was."""
+        return self._budget.try_probe(now)
 
     def record_message(self, now: float, *, is_ping: bool) -> None:
         """A message was sent."""
@@ -90,9 +94,9 @@ class Venue:
                 each.spread()  # type: ignore[attr-defined]  # only members are handed in
         return member in found
 
-    def gone(self, member: Member) -> None:
+    def gone(self, member: Member, now: float) -> None:
         """A member will not come back."""
-        self._budget.remove(member)
+        self._budget.remove(member, now)
         self._losses.gone(member)
 
     def snapshot(self, now: float) -> VenueSnapshot:

@@ -276,3 +276,28 @@ async def test_removed_while_it_reconnects(autojump_clock: MockClock, nursery: t
         assert 0 == fleet.snapshot().venues[0].connections
         assert "0 sessions" in str(fleet.snapshot())
         assert "<Fleet of 0 sessions>" == repr(fleet)
+
+
+async def test_quotes_taken_through_the_session_are_not_waited_for_twice(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """The fleet finds the session's place in the queue empty, and waits for the next quote, or the end."""
+    net = VirtualNetwork(latency=0.01)
+    await nursery.start(partial(serve_quotes, SyntheticSource(["X"], rate=1, seed=1), tcp=net.listen("one", 1)))
+    async with open_fleet(connector=net.connect) as fleet:
+        fleet.add("a", "tcp://one:1", subscribe=["X"])
+        for take_next in (fleet.__anext__, fleet.receive_batch):
+            await trio.sleep(2.5)
+            session = fleet.session("a")
+            assert session is not None
+            taken = (await session.receive_batch())[-1]
+            given = await take_next()
+            name, quote = given[0] if isinstance(given, list) else given
+            assert ("a", taken.seq + 1) == (name, quote.seq)
+        await trio.sleep(2.5)
+        assert session is not None
+        await session.receive_batch()
+    assert [] == await fleet.receive_batch()
+    with pytest.raises(StopAsyncIteration):
+        await fleet.__anext__()
+    nursery.cancel_scope.cancel()

@@ -13,7 +13,7 @@ from heartbeat_trio.config import HeartbeatPolicy, InboxPolicy, RestartPolicy
 from heartbeat_trio.events import Event, Gap, LineAdded, LineEnded, Lost, Overrun, Quote, Rotated, SessionStatus, SourceEvent
 from heartbeat_trio.exceptions import ConfigError, GaveUp, LocalProtocolError, SlowConsumer
 from heartbeat_trio.journal import open_journal, read_journal
-from heartbeat_trio.policies import RedundantPolicy
+from heartbeat_trio.policies import RedundantPolicy, RotationPolicy
 from heartbeat_trio.redundant import RedundantFeed, open_redundant_feed
 from heartbeat_trio.server import QuoteServer, serve_quotes
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
@@ -302,4 +302,32 @@ async def test_the_journal_tells_the_feed_from_its_lines(tmp_path: Path, nursery
     events = [entry.event for entry in entries]
     assert (5, 2) == (events.count("session"), events.count("rotated"))
     assert events.count("statistics") >= 5
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("first", "attempts"), [(0, 4), (1, 2)])
+async def test_lines_that_give_up_during_a_rotation_are_told_too(
+    first: int, attempts: int, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Where the old line ends first, the history is of both; where the new one does, that was only a failed rotation."""
+    net = VirtualNetwork(latency=0.01)
+    one, _two = await start_pair(net, nursery)
+    with pytest.raises(GaveUp) as caught:
+        async with open_redundant_feed(
+            ["tcp://one:1"],
+            subscribe=["A"],
+            connector=net.connect,
+            restart=RestartPolicy(max_attempts=2),
+            rotation=RotationPolicy(timeout=60, overlap=30),
+        ) as feed:
+            await trio.sleep(1)
+            feed.rotate("asked")
+            await trio.sleep(0.5)
+            net.host("one").refuse()
+            await one.live[first].reset()
+            await trio.sleep(20)
+            assert [f"line-{2 - first}"] == [line.name for line in feed.lines()]
+            net.host("one").reset_all()
+            await trio.sleep_forever()
+    assert attempts == len(caught.value.history)
     nursery.cancel_scope.cancel()

@@ -32,7 +32,7 @@ from ..events import (
 from .cause import STALL, classify, classify_peer, is_path_dead
 from .detector import AdaptiveDetector, Level
 from .limits import RollingLimit
-from .pings import REMEMBERED, Accused, Fate, Happening, PingLedger, SendPing, SentPing
+from .pings import REMEMBERED, Accused, Fate, Happening, PingLedger, SendPing, SentPing, always
 from .schedule import PingSchedule
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from ..config import HeartbeatPolicy
     from ..events import Receipt
+    from .pings import TryProbe
 
 NOTICEABLE = 0.05
 """Seconds from the kernel's receipt of a pong to ours from which on the delay is blamed on our own loop."""
@@ -63,14 +64,18 @@ class Heartbeat:
         rng: Source of the phase and of the nonces.
         remembered: Unanswered pings to remember. A dialect whose pongs carry no nonce sets it to `max_missed_pongs`:
             an unanswered ping older than that would take every later pong for its own.
+        try_probe: Whether a probe may be sent now; if so, it is counted by this call. Called with the time.
     """
 
-    def __init__(self, policy: HeartbeatPolicy, *, now: float, rng: Random, remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self, policy: HeartbeatPolicy, *, now: float, rng: Random, remembered: int = REMEMBERED, try_probe: TryProbe = always
+    ) -> None:
         self._policy = policy
         self._rng = rng
         self._pings = PingLedger(remembered)
         self._schedule = PingSchedule(policy, now=now, rng=rng)
         self._probe_at = inf
+        self._try_probe = try_probe
         self._probes = RollingLimit(max(1, policy.max_probes), PROBE_PERIOD)
         self._detector = AdaptiveDetector(policy) if policy.adaptive else None
         self._misses_since_life = 0
@@ -162,8 +167,11 @@ class Heartbeat:
         return done
 
     def request_probe(self, now: float) -> None:
-        """Somebody has a doubt: let a ping be sent now, within `HeartbeatPolicy.max_probes`."""
-        if self._probe_at > now and self._policy.max_probes and self._probes.try_acquire(now):
+        """Somebody has a doubt: let a ping be sent now, within `HeartbeatPolicy.max_probes` and what the venue allows."""
+        if self._probe_at <= now or not self._policy.max_probes or self._probes.next_allowed(now) > now:
+            return
+        if self._try_probe(now):
+            self._probes.record(now)
             self._probe_at = now
 
     def bytes_sent(self, now: float) -> None:
@@ -242,7 +250,7 @@ class Heartbeat:
         is_probe, self._probe_at = self._schedule.next_tick > now, inf
         tick = now if is_probe else self._schedule.take(now)
         key = self._rng.getrandbits(16)
-        return [SendPing(*self._pings.add(key, tick, tick + self._policy.pong_timeout, is_probe=is_probe))]
+        return [SendPing(*self._pings.add(key, tick, tick + self._policy.pong_timeout, is_probe=is_probe), is_probe)]
 
     # -- judging -------------------------------------------------------------------------------------------------------
 

@@ -46,9 +46,9 @@ class RollingLimit:
         """One happened, allowed or not."""
         self._times.append(now)
 
-    def try_acquire(self, now: float) -> bool:
-        """Record one if it is allowed now, and say whether it was."""
-        if self.next_allowed(now) > now:
+    def try_acquire(self, now: float, *, room: int = 0) -> bool:
+        """Record one if it is allowed now, and say whether it was. See `next_allowed`."""
+        if self.next_allowed(now, room=room) > now:
             return False
         self.record(now)
         return True

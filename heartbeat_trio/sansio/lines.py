@@ -56,6 +56,34 @@ class _Aside:
             del self.held[next(iter(self.held))]
 
 
+class _Content:
+    """The same content, as often as it came within the window: a venue may well say the same twice."""
+
+    __slots__ = ("counts", "forgotten", "times")
+
+    def __init__(self) -> None:
+        self.times: deque[float] = deque()
+        """When each that was given came ..."""
+        self.forgotten = 0
+        """... and how many were given before those."""
+        self.counts: dict[tuple[Line, int], int] = {}
+        """How often each connection of each line brought it."""
+
+    def receive(self, line: Line, now: float) -> float | None:
+        """It came once more; since when it is known, None if no other line brought it as often."""
+        key = line, line.connection
+        index = max(0, self.counts.get(key, 0) - self.forgotten)
+        self.counts[key] = self.forgotten + index + 1
+        if index < len(self.times):
+            return self.times[index]
+        self.times.append(now)
+        return None
+
+    def forget_first(self) -> None:
+        self.times.popleft()
+        self.forgotten += 1
+
+
 class _Feed:
     """What is known of one symbol: everything up to `seq` of `stream` is done with."""
 
@@ -128,8 +156,8 @@ class LineArbiter:
         policy: How long to wait.
         is_sequenced: Whether a quote's `stream` and `seq` are its venue's. Where they are not, copies are known by their
             content (symbol, prices and venue's time) within `RedundantPolicy.window` seconds, what comes first is given
-            first, and holes cannot be seen. Only that no line was up for a while is known: then one gap tells it of each
-            symbol, before its next quote.
+            first, and holes cannot be seen. What one connection brings twice are two quotes, and come twice. Only that no
+            line was up for a while is known: then one gap tells it of each symbol, before its next quote.
     """
 
     def __init__(self, policy: RedundantPolicy, *, is_sequenced: Callable[[Quote], bool] = lambda _quote: True) -> None:
@@ -138,7 +166,9 @@ class LineArbiter:
         self._lines: dict[str, Line] = {}
         self._feeds: dict[str, _Feed] = {}
         self._waiting: dict[str, None] = {}
-        self._contents: dict[object, float] = {}
+        self._contents: dict[object, _Content] = {}
+        self._times: deque[tuple[float, object]] = deque()
+        """When each of them was given, in that order."""
         self._outages = 0
         """How often the last line that was up was lost."""
         self._last: dict[str, tuple[Quote, int]] = {}
@@ -237,21 +267,26 @@ class LineArbiter:
 
     def _receive_content(self, line: Line, quote: Quote, now: float) -> Told:
         line.by = "content"
-        contents, content = self._contents, (quote.symbol, quote.bid, quote.ask, quote.last, quote.ts)
-        while contents:
-            oldest = next(iter(contents))
-            if now - contents[oldest] <= self._policy.window and len(contents) <= MAX_CONTENTS:
-                break
-            del contents[oldest]
-        first_at = contents.get(content)
+        self._forget_contents(now)
+        content = (quote.symbol, quote.bid, quote.ask, quote.last, quote.ts)
+        first_at = self._contents.setdefault(content, _Content()).receive(line, now)
         if first_at is not None:
             line.copy(now - first_at)
             return []
-        contents[content] = now
+        self._times.append((now, content))
         self._count_win(line)
         last, outages = self._last.get(quote.symbol, (quote, self._outages))
         self._last[quote.symbol] = quote, self._outages
         return [quote] if outages == self._outages else [leaving(last.stream, last.seq, quote, now), quote]
+
+    def _forget_contents(self, now: float) -> None:
+        """Forget what is too old, or too much."""
+        times, contents = self._times, self._contents
+        while times and (now - times[0][0] > self._policy.window or len(times) > MAX_CONTENTS):
+            content = times.popleft()[1]
+            contents[content].forget_first()
+            if not contents[content].times:
+                del contents[content]
 
     def _receive_here(self, feed: _Feed, line: Line, quote: Quote, now: float) -> None:
         if quote.seq > feed.seq and quote.seq not in feed.held:

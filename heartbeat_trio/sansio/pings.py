@@ -7,6 +7,7 @@ All that a ping can become stands in `TRANSITIONS`; at every instant
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING
@@ -53,14 +54,24 @@ TRANSITIONS: dict[tuple[Fate, Happening], Fate] = {
 """What is not listed cannot happen: the other fates are final, and a final ping is forgotten."""
 
 
+TryProbe = Callable[[float], bool]
+"""Whether a probe may be sent at that time; one that may is counted."""
+
+
+def always(_now: float) -> bool:
+    """Where nobody limits probes."""
+    return True
+
+
 class SendPing(msgspec.Struct, frozen=True):
     """Command to the shell: send a ping with this nonce now, without waiting, and call `Heartbeat.ping_sent`.
 
-    ``number`` counts the connection's pings from 1.
+    ``number`` counts the connection's pings from 1; a probe was counted by who allowed it (see `Heartbeat`).
     """
 
     nonce: bytes
     number: int
+    is_probe: bool = False
 
 
 class Accused(msgspec.Struct, frozen=True):

@@ -297,6 +297,21 @@ def test_probes_are_sent_on_request_within_their_limit() -> None:
     assert tick <= 1005.0
 
 
+def test_a_probe_that_the_venue_has_no_room_for_is_not_sent() -> None:
+    """It is asked each time, and a refusal costs nothing of the probes' own limit."""
+    answers = [False, True]
+    heartbeat = Heartbeat(HeartbeatPolicy(max_probes=1), now=0.0, rng=Random(1), try_probe=lambda _now: answers.pop(0))
+    [regular] = heartbeat.handle_timer(0.0)
+    heartbeat.request_probe(1.0)
+    assert [] == heartbeat.handle_timer(1.0)
+    heartbeat.request_probe(1.0)
+    [probe] = heartbeat.handle_timer(1.0)
+    heartbeat.request_probe(1.5)  # its own limit: nobody is asked
+    assert isinstance(regular, SendPing)
+    assert isinstance(probe, SendPing)
+    assert (False, True, []) == (regular.is_probe, probe.is_probe, answers)
+
+
 def test_no_probes_are_possible() -> None:
     """A venue that counts every message."""
     shell = Shell(HeartbeatPolicy(adaptive=True, max_probes=0))

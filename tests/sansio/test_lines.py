@@ -348,7 +348,39 @@ def test_contents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     arbiter.add_line("a")
     for number in range(100):
         arbiter.receive("a", quote(1, ts=number), 0.0)
-    assert 11 == len(arbiter._contents)
+    assert 11 == len(arbiter._contents) == len(arbiter._times)
+
+
+def test_what_one_line_says_twice_comes_twice() -> None:
+    """Two trades of one price in one millisecond are two; a line brings copies of as many, and a new connection of all."""
+    arbiter = LineArbiter(POLICY, is_sequenced=lambda _quote: False)
+    for name in ("a", "b"):
+        arbiter.add_line(name)
+        arbiter.line_up(name)
+    came = [("a", 0.0), ("a", 0.1), ("b", 0.2), ("b", 0.3), ("b", 0.4), ("a", 0.5), ("a", 2.05), ("b", 2.1), ("a", 2.15)]
+    given = [bool(arbiter.receive(name, quote(1), at)) for name, at in came]
+    assert [True, True, False, False, True, False, True, False, True] == given
+    arbiter.line_down("a")
+    arbiter.line_up("a")
+    assert [] == arbiter.receive("a", quote(1), 2.2)
+    assert [quote(1)] == arbiter.receive("a", quote(1), 9.0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.floats(0, 1.5)), max_size=40), st.floats(0, 0.4))
+def test_without_numbers_nothing_is_dropped_and_nothing_doubled(said: list[tuple[int, float]], lag: float) -> None:
+    """One line alone gives all it brings, and so do two of which one lags behind: whatever is said how often."""
+    now, arrivals = 0.0, []
+    for number, (ts, pause) in enumerate(said):
+        now += pause
+        arrivals += [(now, number, "a", ts), (now + lag, number, "b", ts)]
+    for lines in (("a",), ("a", "b")):
+        arbiter = LineArbiter(POLICY, is_sequenced=lambda _quote: False)
+        for name in lines:
+            arbiter.add_line(name)
+        told = [
+            arbiter.receive(name, quote(number, ts=ts), at) for at, number, name, ts in sorted(arrivals) if name in lines
+        ]
+        assert [ts for ts, _ in said] == [each.ts for some in told for each in some if isinstance(each, Quote)]
 
 
 # -- any choice of drops, delays, reconnects and restarts ---------------------------------------------------------------
