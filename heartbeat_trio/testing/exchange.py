@@ -225,6 +225,7 @@ class ExchangeSimulator:
         return tuple(each for each in self.live if each.mirror.subscribed)
 
     async def _push(self, text: bytes, connections: tuple[SimulatedConnection, ...]) -> None:
+        await trio.lowlevel.checkpoint()
         for connection in connections:
             await connection.send(connection.mirror.push(text, trio.current_time()))
 
