@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -375,6 +376,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), USAGE)
     except cyclopts.CycloptsError:
         sys.exit(USAGE)  # cyclopts has said why
+    except BrokenPipeError:  # whoever reads has seen enough, `head` for one; Python would flush once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except (HeartbeatTrioError, OSError) as error:
         _fail(str(error), 1)
     except KeyboardInterrupt:

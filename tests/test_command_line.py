@@ -501,3 +501,14 @@ def test_closed_streams_are_no_traceback(tmp_path: Path, closed: str) -> None:
         timeout=10,
     )
     assert (3, False) == (watched.returncode, "Traceback" in watched.stderr)
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    """As with ``| head -1``; Python's own words at the end are no help to anybody."""
+    with subprocess.Popen(
+        [*COMMAND, "dialects"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    ) as done:
+        assert done.stdout is not None
+        assert done.stderr is not None
+        done.stdout.close()
+        assert ("", 0) == (done.stderr.read(), done.wait(timeout=8))
