@@ -30,10 +30,6 @@ except ImportError:  # pragma: no cover - the extra is installed where the tests
 from .commands.balance_cli import balance
 from .commands.common import replace_closed_streams
 
-EXIT_CODES = """
-Exit codes: 0 success; 1 no pong was received; 2 usage; 3 gave up on every endpoint.
-A first Ctrl-C ends in good order, a second one at once.
-"""
 USAGE = 2
 
 app = cyclopts.App(

@@ -241,9 +241,10 @@ class Connection:
             self._pulse.receive(now)
         self._pulse.note_batch(now)
         if data:
-            if any(type(message) is Subscribed for message in data):
+            kinds = set(map(type, data))  # one pass, whatever the batch holds
+            if Subscribed in kinds:
                 self._pulse.subscribed(now)
-            if any(type(message) is Quote for message in data):  # an acknowledgement proves nothing about the feed
+            if Quote in kinds:  # an acknowledgement proves nothing about the feed
                 self._quality.record_data(now)
             self._on_messages(data)
             if self._inbox.unreported:

@@ -64,6 +64,18 @@ class Inbox:
             await self._wake.wait()
         return self._waiting.popleft() if self._waiting else None
 
+    async def next_quote(self) -> Quote:
+        """Wait for the next one where only quotes are put in: what `__anext__` of a session or a feed is.
+
+        Raises:
+            StopAsyncIteration: It is closed and empty.
+        """
+        quote = await self.take_one()
+        if quote is None:
+            raise StopAsyncIteration
+        assert isinstance(quote, Quote)  # noqa: S101 - nothing else is put in
+        return quote
+
     def take_nowait(self, limit: int) -> list[Message]:
         """Take what waits, at most `limit` messages, without waiting."""
         waiting = self._waiting

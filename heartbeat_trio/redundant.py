@@ -84,11 +84,7 @@ class RedundantFeed:
 
     async def __anext__(self) -> Quote:
         """Wait for the next quote. The feed's end cancels this, and comes out of the block around it."""
-        quote = await self._inbox.take_one()
-        if quote is None:
-            raise StopAsyncIteration
-        assert isinstance(quote, Quote)  # noqa: S101 - nothing else is put in
-        return quote
+        return await self._inbox.next_quote()
 
     async def receive_batch(self) -> list[Quote]:
         """Wait for quotes and return all that wait, oldest first; [] once the feed has ended."""

@@ -123,10 +123,6 @@ class Transport(ABC):
         `receive` does that.
         """
 
-    def put_text(self, text: bytes) -> None:
-        """Send a message that is written already, as `put` does. Only WebSocket transports have need of it."""
-        raise NotImplementedError(text)
-
     @abstractmethod
     def withdraw(self, outgoing: Outgoing) -> bool:
         """Take back what `put` returned; False if it is too late: a byte of it may have left."""

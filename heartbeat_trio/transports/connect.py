@@ -21,7 +21,7 @@ from .tapped import TappedWebSocketTransport
 from .tcp import LineTransport
 from .tls import client_context, wrap_tls
 from .trio_websocket import adopt_websocket
-from .websocket import connect_websocket
+from .websocket import WebSocketTransport, connect_websocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +117,7 @@ async def _shake_hands(
     headers: dict[str, str],
     codec: DialectCodec | None,
     on_raw: Callable[[bytes], None] | None,
-) -> Transport:
+) -> WebSocketTransport | TappedWebSocketTransport:
     if where.engine == "native":
         return await connect_websocket(stream, nursery, where, headers, on_raw=on_raw, codec=codec)
     engine = TappedWebSocketTransport(stream, nursery, role="client", on_raw=on_raw, codec=codec)
@@ -142,7 +142,7 @@ def make_codec(where: Endpoint, decoders: Decoders | None = None) -> DialectCode
     return DialectCodec(venue, parameters=dict(where.parameters), unix_time=time.time, decode_quotes=decode_quotes)
 
 
-async def _open_conversation(transport: Transport, codec: DialectCodec) -> None:
+async def _open_conversation(transport: WebSocketTransport | TappedWebSocketTransport, codec: DialectCodec) -> None:
     """Wait for the venue's welcome, if it has one, and say what is to be said first."""
     await trio.lowlevel.checkpoint()
     has_welcome = not codec.dialect.opening.welcome

@@ -106,7 +106,7 @@ class TrioWebSocketTransport(Transport):
         return True
 
     def put_text(self, text: bytes) -> None:
-        """See `Transport.put_text`."""
+        """Send a text message that is written already, as `put` does: what a venue wants to be told first."""
         self.put(text)
 
     def ping(self, nonce: bytes, on_sent: Callable[[float], None]) -> None:

@@ -99,7 +99,7 @@ class WebSocketTransport(StreamTransport):
         return self._protocol.encode_text(text) if text else b""
 
     def put_text(self, text: bytes) -> None:
-        """See `Transport.put_text`."""
+        """Send a text message that is written already, as `put` does: what a venue wants to be told first."""
         self._output.put(self._protocol.encode_text(text))
 
     def _encode_ping(self, nonce: bytes) -> bytes:

@@ -253,5 +253,7 @@ def test_nothing_that_a_client_sends_makes_it_raise(name: str, data: bytes) -> N
     """It is a test's tool, but the client under test may be broken."""
     venue = mirror(name)
     frames = [text(data), text(b"{" + data), text(b"[" * 2000), Frame("ping", data), Frame("pong", data)]
-    for frame in [*frames, text(b'{"ping":{}}')]:
-        venue.receive(frame, 0.0)
+    answers = [each for frame in [*frames, text(b'{"ping":{}}')] for each in venue.receive(frame, 0.0)]
+
+    assert {each.kind for each in answers} <= {"text", "binary", "pong", "close"}
+    assert 0 == venue.answered  # nothing of it was a pong to a ping
