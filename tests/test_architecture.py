@@ -50,6 +50,7 @@ LAYERS = [
     "server",
     "observe",
     "journal",
+    "analysis",
     "testing",
     "commands",
     "cli",
