@@ -175,7 +175,7 @@ async def test_staleness_does_not_need_pings(autojump_clock: MockClock) -> None:
         assert [quoted + 0.1, quoted + 10] == pytest.approx(closed, abs=1e-6)
 
 
-async def test_a_body_is_told_of_the_gap_that_stopped_it(feed: Feed) -> None:
+async def test_a_body_is_told_of_the_gap_that_stopped_it(autojump_clock: MockClock, feed: Feed) -> None:
     """Although the quote that showed the gap has resolved it by then."""
     await feed.stop()
     with pytest.raises(GateClosed) as caught:
