@@ -54,6 +54,8 @@ BACKSTOP = 5.0
 PROTOCOL = frozenset({Ping, Beat, Welcome, Notice})
 """Messages between programs, which the consumer of data does not see."""
 
+QUOTES = {Quote}
+
 _E = TypeVar("_E", bound=HeartbeatTrioError)
 
 
@@ -227,8 +229,9 @@ class Connection:
 
     def _receive(self, batch: list[Message], now: float) -> None:
         is_alive = not batch  # an empty batch is an unfinished message: bytes all the same
-        data: list[Message] = []
-        for message in batch:
+        kinds = set(map(type, batch))  # one pass over each batch, whatever it holds: most hold nothing but quotes
+        data: list[Message] = batch if kinds == QUOTES else []
+        for message in () if data else batch:
             kind = type(message)
             if kind is Pong:
                 self._pulse.receive_pong(message, now)  # type: ignore[arg-type]  # mypy does not follow `kind`
@@ -241,7 +244,6 @@ class Connection:
             self._pulse.receive(now)
         self._pulse.note_batch(now)
         if data:
-            kinds = set(map(type, data))  # one pass, whatever the batch holds
             if Subscribed in kinds:
                 self._pulse.subscribed(now)
             if Quote in kinds:  # an acknowledgement proves nothing about the feed

@@ -52,6 +52,12 @@ class TextReceived(msgspec.Struct, frozen=True):
     payload: bytes
 
 
+class TextsReceived(msgspec.Struct, frozen=True):
+    """Whole text messages that came one after the other, as the UTF-8 that they are."""
+
+    payloads: list[bytes]
+
+
 class BinaryReceived(msgspec.Struct, frozen=True):
     """One whole binary message."""
 
@@ -93,6 +99,7 @@ FrameEvent = (
     | HandshakeAccepted
     | HandshakeRejected
     | TextReceived
+    | TextsReceived
     | BinaryReceived
     | PingReceived
     | PongReceived

@@ -116,6 +116,21 @@ def decode_quote(data: bytes) -> Quote | Invalid:
     return quote
 
 
+def decode_quotes(payloads: list[bytes]) -> list[Quote] | None:
+    """Read many quotes at once; None if one of them is none, or breaks a rule: then each is to be read by itself."""
+    decode = _QUOTE.decode
+    try:
+        quotes = [decode(payload) for payload in payloads]
+        for quote in quotes:
+            if not (
+                is_symbol(quote.symbol) and is_stream(quote.stream) and 0 < quote.seq <= MAX_SEQ and 0 <= quote.ts <= MAX_TS
+            ):
+                return None
+    except BAD_INPUT:
+        return None
+    return quotes
+
+
 def encode_quote(quote: Quote) -> bytes:
     """Write a quote as a JSON object; raises `ValueError` for one that `decode_quote` would refuse."""
     _check_quote(quote)

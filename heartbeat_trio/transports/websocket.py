@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from ..exceptions import ConnectError, ConnectionClosed, ConnectionLost
-from ..protocol.codec import MessageCodec, OpsCodec, decode_message
+from ..protocol.codec import MessageCodec, OpsCodec, decode_message, decode_messages
 from ..protocol.frames import (
     BadRequest,
     BinaryReceived,
@@ -24,9 +24,10 @@ from ..protocol.frames import (
     PongReceived,
     ProtocolFailed,
     TextReceived,
+    TextsReceived,
     WebSocketProtocol,
 )
-from ..protocol.messages import UNMATCHED, Message, Ping, Pong
+from ..protocol.messages import UNMATCHED, Goodbye, Message, Ping, Pong
 from .evidence import READ_SIZE
 from .over_stream import DRAIN_TIMEOUT, OUTPUT_LIMIT, StreamTransport
 
@@ -129,7 +130,7 @@ class WebSocketTransport(StreamTransport):
         data = await self._read()
         if not data:
             raise ConnectError(f"{self.peer} closed the connection during the WebSocket handshake", cause="handshake")
-        return self._protocol.receive_data(data)
+        return self._protocol.receive_runs(data)
 
     def keep_early(self, events: list[FrameEvent]) -> None:
         """Keep what came in the same read as the handshake for the first `receive`."""
@@ -138,18 +139,21 @@ class WebSocketTransport(StreamTransport):
     async def _receive_events(self) -> list[FrameEvent]:
         data = await self._read()
         self._read_size = len(data)
-        return self._protocol.receive_data(data) if data else self._protocol.receive_eof()
+        return self._protocol.receive_runs(data) if data else [*self._protocol.receive_eof()]
 
     def _translate(self, events: list[FrameEvent]) -> list[Message]:
         messages: list[Message] = []
         has_pong = False
         for event in events:
             match event:
+                case TextsReceived():
+                    decoded = decode_messages(self._codec, event.payloads, on_raw=self._on_raw)
+                    has_pong = self._note_messages(decoded) or has_pong
+                    messages += decoded
                 case TextReceived() | BinaryReceived():
                     is_text = isinstance(event, TextReceived)
                     decoded = decode_message(self._codec, event.payload, is_text=is_text, on_raw=self._on_raw)
-                    self._note_goodbye(decoded)  # before the close that may follow it in the same read
-                    has_pong = has_pong or type(decoded[0]) is Pong
+                    has_pong = self._note_messages(decoded) or has_pong
                     messages += decoded
                 case PongReceived():
                     has_pong = True
@@ -170,6 +174,13 @@ class WebSocketTransport(StreamTransport):
         if has_pong:
             self._stamp_pongs(messages, self._read_size, has_rest=self._protocol.has_partial_data)
         return messages
+
+    def _note_messages(self, messages: list[Message]) -> bool:
+        """Remember a goodbye, before the close that may follow it in the same read; whether there is a pong."""
+        kinds = set(map(type, messages))
+        if Goodbye in kinds:
+            self._note_goodbye(messages)
+        return Pong in kinds
 
     def _receive_close(self, event: CloseReceived) -> None:
         self.put_close(event.code or 1000, "")
@@ -259,7 +270,7 @@ async def accept_websocket(
                 await _refuse(stream, protocol, status, REFUSALS.get(status, "refused"))
                 raise ConnectError(f"{transport.peer} was refused with {status}", cause="handshake", status=status)
             await stream.send_all(protocol.accept())
-            transport.keep_early([*events[index + 1 :], *protocol.receive_data(b"")])
+            transport.keep_early([*events[index + 1 :], *protocol.receive_runs(b"")])
             return transport
 
 
