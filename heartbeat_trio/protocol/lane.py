@@ -42,7 +42,8 @@ class FrameLane:
     """
 
     def __init__(self, role: Literal["client", "server"], *, max_message_size: int) -> None:
-        self._take = self._take_plain if role == "client" else self._take_masked
+        self._is_masked = role == "server"
+        self._take = self._take_masked if self._is_masked else self._take_plain
         self._limit = min(LARGEST, max_message_size)
         self._header = bytearray()
         self._owed = 0
@@ -72,7 +73,8 @@ class FrameLane:
             if kind == TEXT:
                 count = _count_utf8(payloads)
                 if count < len(payloads):  # from the first that is none on, it is wsproto's to complain
-                    payloads, behind = self._take(data, position, kind, count)
+                    behind -= sum(map(self._frame_size, payloads[count:]))
+                    del payloads[count:]
             if not payloads:
                 break
             runs.append(Run(kind, payloads))
@@ -80,12 +82,12 @@ class FrameLane:
             position = behind
         return position
 
-    def _take_plain(self, data: bytes, position: int, kind: int, count: int = -1) -> tuple[list[bytes], int]:
-        """Up to `count` whole unmasked frames of a kind. This runs for every message that a client receives."""
+    def _take_plain(self, data: bytes, position: int, kind: int) -> tuple[list[bytes], int]:
+        """Whole unmasked frames of a kind. This runs for every message that a client receives."""
         payloads: list[bytes] = []
         end, limit = len(data), self._limit
         try:
-            while data[position] == kind and len(payloads) != count:
+            while data[position] == kind:
                 size = data[position + 1]
                 start = position + 2
                 if size >= SHORT:
@@ -104,12 +106,12 @@ class FrameLane:
             pass
         return payloads, position
 
-    def _take_masked(self, data: bytes, position: int, kind: int, count: int = -1) -> tuple[list[bytes], int]:
-        """Up to `count` whole masked frames of a kind, unmasked."""
+    def _take_masked(self, data: bytes, position: int, kind: int) -> tuple[list[bytes], int]:
+        """Whole masked frames of a kind, unmasked."""
         payloads: list[bytes] = []
         end, limit = len(data), self._limit
         try:
-            while data[position] == kind and len(payloads) != count:
+            while data[position] == kind:
                 size = data[position + 1] - MASKED
                 start = position + 6
                 if size >= SHORT:
@@ -127,6 +129,10 @@ class FrameLane:
         except IndexError:
             pass
         return payloads, position
+
+    def _frame_size(self, payload: bytes) -> int:
+        """Bytes of the frame that a payload was taken from."""
+        return len(payload) + (2 if len(payload) < SHORT else 4) + (4 if self._is_masked else 0)
 
     def _pass_on(self, data: bytes, position: int, runs: list[Run]) -> int:
         """Pass on the rest of one frame, as far as it is here; the position behind it."""

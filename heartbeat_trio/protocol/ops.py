@@ -250,9 +250,7 @@ def decode_text(text: bytes | str, *, role: Literal["client", "server"]) -> list
 def decode_texts(texts: list[bytes], *, role: Literal["client", "server"]) -> list[Message]:
     """Like `decode_text`, for many messages at once: in bulk where all are quotes."""
     if role == "client":
-        start = QUOTE_START
-        payloads = [text for text in texts if text.startswith(start)]
-        quotes = decode_quotes(payloads) if len(payloads) == len(texts) else None
+        quotes = decode_quotes(texts, start=QUOTE_START)
         if quotes is not None:
             return quotes  # type: ignore[return-value]  # a list of quotes is never changed into anything else
     return [message for text in texts for message in decode_text(text, role=role)]

@@ -30,7 +30,7 @@ if sys.platform != "win32":
     import fcntl
     import termios
 
-READ_SIZE = 64 * 1024
+READ_SIZE = 256 * 1024
 """Bytes asked of the kernel at once. One read is one batch of messages."""
 
 SMALL_READ = 4 * 1024
