@@ -135,9 +135,9 @@ def _are_valid(quotes: list[Quote]) -> bool:
     """Whether `_check_quote` would pass each of them, prices apart, which JSON cannot get wrong."""
     seqs, times = list(map(_SEQ, quotes)), list(map(_TS, quotes))
     return (
-        0 < min(seqs)
+        min(seqs) > 0
         and max(seqs) <= MAX_SEQ
-        and 0 <= min(times)
+        and min(times) >= 0
         and max(times) <= MAX_TS
         and all(map(is_symbol, set(map(_SYMBOL, quotes))))
         and all(map(is_stream, set(map(_STREAM, quotes))))
