@@ -26,7 +26,8 @@ from ..sansio.cause import explain
 from ..sansio.restart import Restarts, Retry
 from ._made_up_calm import CalmPings, Figures, Piece
 from ._made_up_life import Circumstances, Life
-from .made_up import DAY, TrueKill, TrueLoss
+from ._made_up_truth import TrueKill, TrueLoss
+from .made_up import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -136,7 +137,7 @@ class MadeUpSession:
     def _lose(self, ending: Ending) -> float:
         """Tell a loss, and when the next attempt begins."""
         at = ending.at
-        lost = Lost(at=at, cause=ending.cause, detail=ending.detail, blame=ending.blame, evidence=ending.evidence)  # type: ignore[arg-type]
+        lost = Lost(at=at, cause=ending.cause, detail=ending.detail, blame=ending.blame, evidence=ending.evidence)
         self._put(lost, at)
         if ending.why is not None:
             self._remember(ending)

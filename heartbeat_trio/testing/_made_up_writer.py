@@ -13,15 +13,16 @@ import numpy as np
 
 from ..config import BackoffPolicy, InboxPolicy, RestartPolicy, SilencePolicy
 from ..exceptions import ConfigError
-from ..journal.files import FOLDER_MODE, journal_files
+from ..journal.files import FOLDER_MODE, MODE, journal_files
 from ..journal.policy import LARGEST
 from ..journal.records import SCHEMA, SUFFIX
 from ..observe import jsonlines
 from ..recorder import describe
 from ._made_up_session import MadeUpSession
 from ._made_up_statistics import Statistics
+from ._made_up_truth import TrueOutage, TrueStall, Truth
 from ._made_up_world import World
-from .made_up import DAY, PAUSE, Recipe, TrueOutage, TrueStall, Truth
+from .made_up import DAY, PAUSE, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +109,7 @@ class _Run:
             count = _fitting(rest, LARGEST - sum(map(len, told)) - len(told))
             data = "\n".join([*told, *rest[:count], ""]).encode()
             path = self._recipe.folder / f"{day}.{self.writer}.{number:04}{SUFFIX}"
+            path.touch(MODE)
             path.write_bytes(data)
             yield count + len(told), len(data)
             rest = rest[count:]
@@ -140,8 +142,8 @@ def _encoded(record: dict[str, Any]) -> str:
 
 def write_journal(recipe: Recipe) -> Truth:
     """See `made_up.make_up_journal`."""
-    _prepare(recipe.folder)
     world = World(recipe)
+    _prepare(recipe.folder)
     edges = [0.0, *recipe.restarts, recipe.length]
     runs, records, size = [], 0, 0
     for number, (begin, end) in enumerate(pairwise(edges)):
