@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 MINUTE = 60.0
+LAST = 0.5
+"""Seconds before the last day's end at which the client is stopped."""
 
 
 class _Told:
@@ -144,7 +146,7 @@ def write_journal(recipe: Recipe) -> Truth:
     """See `made_up.make_up_journal`."""
     world = World(recipe)
     _prepare(recipe.folder)
-    edges = [0.0, *recipe.restarts, recipe.length]
+    edges = [0.0, *recipe.restarts, recipe.length - LAST]
     runs, records, size = [], 0, 0
     for number, (begin, end) in enumerate(pairwise(edges)):
         run = _Run(world, number, begin + (PAUSE if number else 0.0), end)
@@ -174,7 +176,7 @@ def _truth(world: World, runs: list[_Run], records: int, size: int) -> Truth:
     return Truth(
         folder=recipe.folder,
         begun_at=start,
-        ended_at=start + recipe.length,
+        ended_at=start + recipe.length - LAST,
         endpoints=recipe.names,
         planted=recipe.planted,
         restarts=tuple(start + moment for moment in recipe.restarts),
