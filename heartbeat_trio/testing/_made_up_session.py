@@ -276,10 +276,10 @@ class MadeUpSession:
         self._flush_lines(life)
         why = "" if heartbeat.blame is None else f": {explain(heartbeat.blame, heartbeat.evidence)}"
         detail = f"no pong from {line.name}, {heartbeat.missed_pongs} missed; last sign of life {silent_for:.1f} s ago{why}"
-        outage = next(
-            (each for each in line.outages if each.is_silent and each.begin < at < each.healed + self._policy.bound), None
-        )
-        broke, reason = at - silent_for, "misses"
+        heard_at = at - silent_for
+        silent = [each for each in line.outages if each.is_silent and each.begin < at and each.end > heard_at]
+        outage = silent[-1] if silent else None
+        broke, reason = heard_at, "misses"
         if killed is not None:
             broke, reason = killed, "idle_kill"
             start = self._recipe.begun_at

@@ -19,6 +19,7 @@ import trio
 from heartbeat_trio.config import BackoffPolicy, HeartbeatPolicy
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.journal import Entry, JournalPolicy, PingEntry, open_journal, read_journal
+from heartbeat_trio.journal.records import parse_line
 from heartbeat_trio.session import open_session
 from heartbeat_trio.testing import (
     Drift,
@@ -41,6 +42,7 @@ from heartbeat_trio.testing import (
 
 A, B = "ws://a.example/feed", "ws://b.example/feed"
 NAME_A, NAME_B = "ws://a.example:80/feed", "ws://b.example:80/feed"
+RARER = HeartbeatPolicy(ping_interval=300.0, max_pongless=5000.0)
 EACH_MINUTE = HeartbeatPolicy(ping_interval=60.0, max_pongless=1000.0)
 RARE = HeartbeatPolicy(ping_interval=400.0, max_pongless=5000.0)
 STEADY = Law(hour_sigma=0.0, day_sigma=0.0, outliers=0.0, spikes=0.0, misses=0.0)
@@ -49,10 +51,10 @@ STEADY = Law(hour_sigma=0.0, day_sigma=0.0, outliers=0.0, spikes=0.0, misses=0.0
 class Told:
     """A journal that was read back."""
 
-    def __init__(self, folder: Path, truth: Truth) -> None:
+    def __init__(self, folder: Path, truth: Truth, *, is_whole: bool = True) -> None:
         self.truth = truth
         self.reader = read_journal(folder)
-        records = list(self.reader.records())
+        records = list(self.reader.records()) if is_whole else pings_of(self.reader.files())
         self.entries = [each for each in records if isinstance(each, Entry)]
         self.all_pings = [each for each in records if isinstance(each, PingEntry)]
         sessions = {each.session: each for each in self.entries if each.event == "session"}
@@ -80,9 +82,15 @@ class Told:
         return np.array([*stretches]), np.log([np.median(rtts) for rtts in stretches.values()])
 
 
-def made_up(folder: Path, **arguments: Any) -> Told:
+def pings_of(paths: list[Path]) -> list[Entry | PingEntry | None]:
+    """Pings and sessions only: most of a long journal with rare pings are statistics."""
+    lines = (line for path in paths for line in path.read_bytes().splitlines())
+    return [parse_line(line) for line in lines if line.startswith((b'["p"', b'{"event":"session"'))]
+
+
+def made_up(folder: Path, *, is_whole: bool = True, **arguments: Any) -> Told:
     truth = make_up_journal(folder, **arguments)
-    return Told(folder, truth)
+    return Told(folder, truth, is_whole=is_whole)
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +299,9 @@ def test_periodic_disconnects(tmp_path: Path, is_age: bool) -> None:
 def test_slow_hours_follow_the_zones_clock(tmp_path: Path) -> None:
     """Nine in New York is 14:00 UTC in winter and 13:00 UTC once its clocks are set (8 March 2026)."""
     planted = HourlySlowdown(hours=(9,), factor=1.5, zone="America/New_York")
-    told = made_up(tmp_path, days=6, start="2026-03-05", heartbeat=EACH_MINUTE, law=STEADY, planted=(planted,))
+    told = made_up(
+        tmp_path, days=6, start="2026-03-05", heartbeat=EACH_MINUTE, law=STEADY, planted=(planted,), is_whole=False
+    )
     begins, medians = told.medians(3600)
     zone = ZoneInfo("America/New_York")
     is_slow = np.array([datetime.fromtimestamp(begin, zone).hour == 9 for begin in begins])
@@ -309,12 +319,12 @@ def test_slow_weekdays_steps_and_drifts(tmp_path: Path) -> None:
         Drift(per_day=0.01, endpoint=B),
         SlowEndpoint(endpoint=B, factor=1.5),
     )
-    told = made_up(tmp_path, days=14, endpoints=(A, B), heartbeat=EACH_MINUTE, law=STEADY, planted=planted)
+    told = made_up(tmp_path, days=14, endpoints=(A, B), heartbeat=RARER, law=STEADY, planted=planted, is_whole=False)
     days = np.arange(28) / 2
     medians, others = told.medians(43200)[1], told.medians(43200, NAME_B)[1]
     expected = log(0.03) + log(1.3) * (days.astype(int) % 7 == 2) + log(1.5) * (days >= 9.5)
-    assert expected == pytest.approx(medians, abs=0.03)
-    assert log(0.03) + log(1.5) + log(1.01) * (days + 0.25) == pytest.approx(others, abs=0.03)
+    assert expected == pytest.approx(medians, abs=0.06)
+    assert log(0.03) + log(1.5) + log(1.01) * (days + 0.25) == pytest.approx(others, abs=0.06)
 
 
 def test_missed_pings_from_a_day_on(tmp_path: Path) -> None:
@@ -329,13 +339,13 @@ def test_missed_pings_from_a_day_on(tmp_path: Path) -> None:
 
 def test_the_null_law_is_autocorrelated(tmp_path: Path) -> None:
     """Hours resemble the hours before them by 0.6, days differ, and a few hours are far off."""
-    law = Law(day_sigma=0.0, outliers=0.0)
-    policy = HeartbeatPolicy(ping_interval=240.0, max_pongless=5000.0)
-    levels = made_up(tmp_path / "hours", days=60, heartbeat=policy, law=law).medians(3600)[1]
+    policy = HeartbeatPolicy(ping_interval=600.0, max_pongless=5000.0)
+    law = Law(sigma=0.02, day_sigma=0.0, outliers=0.0)
+    levels = made_up(tmp_path / "hours", days=60, heartbeat=policy, law=law, is_whole=False).medians(3600)[1]
     levels = levels - levels.mean()
     assert 0.15 == pytest.approx(levels.std(), abs=0.03)
     assert 0.6 == pytest.approx((levels[1:] * levels[:-1]).mean() / levels.var(), abs=0.12)
-    default = made_up(tmp_path / "default", days=60, heartbeat=policy).medians(3600)[1]
+    default = made_up(tmp_path / "all", days=60, heartbeat=policy, law=Law(sigma=0.02), is_whole=False).medians(3600)[1]
     by_day = np.median(default[: 60 * 24].reshape(60, 24), axis=1)
     assert 0.08 < by_day.std() < 0.20
     assert 0.005 < (default - np.repeat(by_day, 24) > 0.5).mean() < 0.04
