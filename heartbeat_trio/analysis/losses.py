@@ -22,6 +22,9 @@ NOTICEABLE = 1.0
 AFTERWARDS = 2.0
 """Seconds after an absence within which a loss is put down to it: what it cost is found out in catching up."""
 
+WAKING = 10.0
+"""Seconds after the machine's sleep in which a loss is put down to it: peers and address translators forget who sleeps."""
+
 LOOK = 1.0
 """Seconds within which an absence, or the machine's sleep, is noticed after it (`transports.clock_watch`)."""
 
@@ -121,7 +124,7 @@ def coincides(
         absences: When our program did not run.
         sleeps: When the machine was found to have slept.
     """
-    if each.fields.get("blame") == LOCAL or any(begun - AFTERWARDS <= t <= verdict + LOOK for t, _ in sleeps):
+    if each.fields.get("blame") == LOCAL or any(begun - WAKING <= t <= verdict + LOOK for t, _ in sleeps):
         return True
     if each.fields.get("blame") == Cause.PATH_DEAD.value:
         return False

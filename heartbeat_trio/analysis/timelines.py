@@ -20,8 +20,14 @@ BEFORE, AFTER = 60.0, 30.0
 """Seconds that are told before and after."""
 
 Phase = Literal["before", "during", "after"]
-LIMITS: dict[Phase, tuple[int, int]] = {"before": (0, 5), "during": (7, 3), "after": (3, 0)}
-"""Moments that are told first and last of each phase; what is left out between them is counted."""
+LIMITS: dict[Phase, tuple[int, int]] = {"before": (0, 4), "during": (5, 3), "after": (3, 0)}
+"""Moments that are told first and last of each phase; what is left out between them is counted, but for ..."""
+
+WEIGHTY = frozenset({"lost", "connected", "gave_up"})
+"""... these, at most ..."""
+
+MOST_WEIGHTY = 4
+"""... so many of a phase."""
 
 ATTEMPTS = frozenset({"connecting", "retry_scheduled", "throttled"})
 """What belongs to an attempt to connect, and says nothing by itself."""
@@ -33,6 +39,7 @@ class _Told(NamedTuple):
     t: float
     key: str
     text: str
+    is_weighty: bool = False
 
 
 def timeline(
@@ -74,7 +81,7 @@ def _say(told: Sequence[Happening], failures: set[int]) -> list[_Told]:
             row = []
             text = sentence(each)
             if text is not None:
-                said.append(_Told(each.t, _key(each), text))
+                said.append(_Told(each.t, _key(each), text, each.event in WEIGHTY))
     return said + _attempts(row)
 
 
@@ -113,9 +120,11 @@ def _fold(some: list[_Told]) -> list[_Told]:
 
 
 def _shorten(some: list[_Told], first: int, last: int) -> list[_Told]:
-    left_out = len(some) - first - last
-    if left_out <= 1:  # a line that says that one line is missing is no shorter
+    count = len(some)
+    weighty = [index for index, each in enumerate(some) if each.is_weighty]
+    kept = {*range(min(first, count)), *range(max(0, count - last), count), *weighty[:MOST_WEIGHTY]}
+    if count - len(kept) <= 1:  # a line that says that one line is missing is no shorter
         return some
-    middle = some[first : len(some) - last]
-    mark = _Told(middle[0].t, "", f"{left_out} more")
-    return [*some[:first], mark, *some[len(some) - last :]]
+    mark = min(set(range(count)) - kept)
+    told = {index: some[index] for index in kept} | {mark: _Told(some[mark].t, "", f"{count - len(kept)} more")}
+    return [told[index] for index in sorted(told)]
