@@ -67,11 +67,11 @@ class Calendar:
         begin, end = (datetime.fromtimestamp(min(max(each, EARLIEST), LATEST), zone).date() for each in (first, last))
         self.dates: list[date] = [begin + timedelta(days=day) for day in range((end - begin).days + 1)]
         """One for each day."""
-        self._midnights = np.array([_midnight(each, zone) for each in [*self.dates, end + timedelta(days=1)]])
+        self._midnights = [_midnight(each, zone) for each in [*self.dates, end + timedelta(days=1)]]
 
     def day(self, at: float) -> int:
         """The index of a label's day."""
-        return min(max(int(np.searchsorted(self._midnights, at, side="right")) - 1, 0), len(self.dates) - 1)
+        return min(max(bisect_right(self._midnights, at) - 1, 0), len(self.dates) - 1)
 
     def add(self, totals: Floats, begun: float, ended: float) -> None:
         """Add the seconds between two labels to their days."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import takewhile
 from math import fsum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -344,10 +345,21 @@ def test_days_add_up(sources: Journals) -> None:
             assert sum(each.losses for each in mine) == theirs
 
 
+def told_losses(sources: Journals, line: int) -> int:
+    """Records of losses, until a session was closed."""
+    count = 0
+    for span in sources.sessions:
+        records = sorted((each for each in sources.happenings if each.session == span.name), key=lambda each: each.t)
+        before = takewhile(lambda each: each.event != "closed", records)
+        count += sum(each.event == "lost" for each in before if span.line == line)
+    return count
+
+
 @given(histories())
 def test_every_loss_is_in_one_incident(sources: Journals) -> None:
-    """Losses and failed attempts add up to those of the incidents, line by line."""
+    """The records of losses are those of the incidents, and those of the report, line by line."""
     _, lines = line_reports(sources)
     for index, line in enumerate(lines):
         of_incidents = sum(each.losses for each in all_incidents(sources) if each.line == index)
         assert of_incidents == sum(each.count for each in line.losses) + line.failed_connects
+        assert of_incidents == told_losses(sources, index)
