@@ -67,7 +67,8 @@ class HeartbeatPolicy:
         max_missed_pongs: Misses in a row, without any sign of life between them, that end the connection.
         liveness: `any_inbound`: every inbound byte but those of an unmatched pong is a sign of life. `pong_only`: only
             matched pongs are.
-        max_pongless: With `any_inbound`, data alone keeps a connection for this many seconds without any pong.
+        max_pongless: With `any_inbound`, data alone keeps a connection for this many seconds without any pong, or for
+            `bound` where that is longer.
         adaptive: Whether to probe at once when a pong is late, and to call the peer dead after 7 probe timeouts without a
             sign of life; `bound` stays the outer limit. See `sansio.detector`.
         minimum_pto: Seconds that a probe timeout has at least ...

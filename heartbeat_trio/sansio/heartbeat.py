@@ -299,7 +299,8 @@ class Heartbeat:
         """Whether data alone has kept the connection for too long. An idle schedule has no pongs while data comes."""
         policy = self._policy
         may_be = policy.liveness == "any_inbound" and self._schedule.is_steady
-        return may_be and self._misses_since_life < policy.max_missed_pongs and now - self._last_pong >= policy.max_pongless
+        limit = max(policy.max_pongless, policy.bound)  # never sooner than where nothing comes at all
+        return may_be and self._misses_since_life < policy.max_missed_pongs and now - self._last_pong >= limit
 
     def _has_doubt(self, now: float) -> bool:
         detector = self._detector

@@ -227,6 +227,20 @@ def test_data_keeps_alive_but_does_not_hide_missing_pongs() -> None:
     assert Cause.PEER_SLOW is driver.heartbeat.blame
 
 
+def test_rare_pings_are_not_called_pongless_at_the_first_miss() -> None:
+    """Where three pings take longer than `max_pongless`, nothing is decided before them: it is no other rule's business."""
+    policy = HeartbeatPolicy(ping_interval=400, pong_timeout=10, max_missed_pongs=3)
+    driver = Driver(policy)
+    driver.run_until(1000)
+    driver.pong(0)
+    while not driver.heartbeat.is_over:
+        driver.run_until(driver.now + 1)
+
+    assert driver.heartbeat.missed_pongs == 3
+    assert driver.now <= 1000 + policy.bound + 1
+    assert driver.heartbeat.blame is not Cause.PEER_SLOW
+
+
 def test_pong_only_ignores_data() -> None:
     """Under `pong_only` data is no sign of life."""
     driver = Driver(HeartbeatPolicy(liveness="pong_only"))
