@@ -18,7 +18,7 @@ from ._background import open_background
 from ._broadcast import Broadcast, Events
 from .config import HeartbeatPolicy, RestartPolicy
 from .courier import Courier, Slot
-from .endpoint import Endpoint
+from .endpoint import Endpoint, parse_endpoints
 from .events import Connected, ConnectionState, Event, Lost, PongMissed, PongReceived, StateChanged, Suspected
 from .exceptions import ConfigError, HeartbeatTrioError, InternalError
 from .orders import Line, Order, OrderAck, OrderRecord, Switched
@@ -272,7 +272,7 @@ async def open_balancer(
         ConfigError: An endpoint is none, none is given, or one is given twice; or a policy is impossible.
         GaveUp: Every endpoint was given up; this is the last one's.
     """
-    where = [Endpoint.parse(endpoint) for endpoint in endpoints]
+    where = parse_endpoints(endpoints)
     if not where or len({str(endpoint) for endpoint in where}) < len(where):
         listed = ", ".join(map(str, where)) or "none"
         raise ConfigError(f"endpoints = {listed}: at least one is needed, and each once")
