@@ -183,6 +183,7 @@ def test_a_book_that_vanishes_costs_only_its_counts(tmp_path: Path) -> None:
     [
         ("balance", "name at least one endpoint"),
         ("balance tcp://x:1 tcp://x:1", "each once"),
+        ("balance tcp://x:1 ws://x/#dialect=okx-v5", "endpoint ws://x:80/: OKX v5 takes no orders"),
         ("balance tcp://x:1 --orders-per-second 0", "--orders-per-second 0"),
         ("balance tcp://x:1 --orders-per-second nan", "--orders-per-second nan"),
         ("balance tcp://x:1 --symbol a^b", "a^b"),
