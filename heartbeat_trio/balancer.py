@@ -18,7 +18,7 @@ from ._background import open_background
 from ._broadcast import Broadcast, Events
 from .config import HeartbeatPolicy, RestartPolicy
 from .courier import Courier, Slot
-from .endpoint import Endpoint
+from .endpoint import Endpoint, parse_endpoints
 from .events import Connected, ConnectionState, Event, Lost, PongMissed, PongReceived, StateChanged, Suspected
 from .exceptions import ConfigError, HeartbeatTrioError, InternalError
 from .orders import Line, Order, OrderAck, OrderRecord, Switched
@@ -269,13 +269,19 @@ async def open_balancer(
     of it, bare.
 
     Raises:
-        ConfigError: An endpoint is none, none is given, or one is given twice; or a policy is impossible.
+        ConfigError: An endpoint is none, none is given, or one is given twice; one speaks a dialect that has no orders; or
+            a policy is impossible.
         GaveUp: Every endpoint was given up; this is the last one's.
     """
-    where = [Endpoint.parse(endpoint) for endpoint in endpoints]
+    where = parse_endpoints(endpoints)
     if not where or len({str(endpoint) for endpoint in where}) < len(where):
         listed = ", ".join(map(str, where)) or "none"
         raise ConfigError(f"endpoints = {listed}: at least one is needed, and each once")
+    for endpoint in where:
+        if endpoint.venue is not None:  # else orders would fail whenever it is the best
+            raise ConfigError(
+                f"endpoint {endpoint}: {endpoint.venue.title} takes no orders here, only servers of this package"
+            )
     restart = restart or RestartPolicy()
     rng = rng or Random()
     balancer = Balancer(where, policy or BalancerPolicy())

@@ -20,6 +20,7 @@ from .config import (
 )
 from .endpoint import Endpoint
 from .exceptions import ConfigError, HeartbeatTrioError, LocalProtocolError
+from .observe.printable import printable
 
 try:
     import cyclopts
@@ -384,5 +385,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    print(f"heartbeat-trio: {text}", file=sys.stderr)
+    shown = "\n".join(printable(line) for line in text.split("\n"))  # it may quote a file or a peer
+    print(f"heartbeat-trio: {shown}", file=sys.stderr)
     sys.exit(code)

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import stat
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from heartbeat_trio import (
     Switched,
     open_balancer,
 )
-from tests.test_command_line import run
+from tests.test_command_line import COMMAND, run
 from tests.test_recovery import Line, Process, running, running_server, url_of
 
 QUICK = ("--ping-interval", "0.5", "--pong-timeout", "0.4", "--output", "json")
@@ -145,15 +146,55 @@ def test_an_interrupt_ends_in_good_order(tmp_path: Path) -> None:
         assert 1 == len(client.events("summary"))
 
 
+def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
+    """`| head -1` has seen enough: no more orders are sent, and nothing is complained about."""
+    with ExitStack() as stack:
+        _server, listening = start(stack, tmp_path / "book")
+        command = [*COMMAND, "balance", url_of("tcp", listening), "--orders-per-second", "50", "--output", "json"]
+        balancer = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        stack.callback(balancer.kill)
+        assert balancer.stdout is not None
+        assert balancer.stderr is not None
+        for line in balancer.stdout:
+            if '"acknowledged"' in line:
+                break
+        balancer.stdout.close()
+        assert ("", 0) == (balancer.stderr.read(), balancer.wait(timeout=8))
+
+
+def test_a_book_that_vanishes_costs_only_its_counts(tmp_path: Path) -> None:
+    """The table still comes, with "not known" where the book is asked, and a word about it."""
+    book = SqliteOrderBook(tmp_path / "book")
+    with book, ExitStack() as stack:
+        trio.run(book.prepare)
+        _server, listening = stack.enter_context(running_server())
+        command = ("balance", url_of("tcp", listening), "--order-book", str(tmp_path / "book"), *QUICK)
+        client = stack.enter_context(running(*command))
+        client.wait_for("order")
+        for path in tmp_path.iterdir():
+            path.unlink()
+        assert 1 == client.end(signal.SIGINT)
+        [summary] = client.events("summary")
+        assert (None, None) == (summary["doubled"], summary["lost"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
         ("balance", "name at least one endpoint"),
         ("balance tcp://x:1 tcp://x:1", "each once"),
+        ("balance tcp://x:1 ws://x/#dialect=okx-v5", "endpoint ws://x:80/: OKX v5 takes no orders"),
         ("balance tcp://x:1 --orders-per-second 0", "--orders-per-second 0"),
         ("balance tcp://x:1 --orders-per-second nan", "--orders-per-second nan"),
         ("balance tcp://x:1 --symbol a^b", "a^b"),
         ("balance tcp://x:1 --order-book /does/not/exist", "/does/not/exist"),
+        ("balance tcp://x:1 --order-book /", "--order-book / is no order book"),
+        (f"balance tcp://x:1 --order-book {__file__}", "is no order book: file is not a database"),
+        ("balance tcp://x:1 --duration -1", "--duration -1.0 must be at least 0 seconds"),
+        ("balance tcp://x:1 --duration nan", "--duration nan"),
+        ("watch tcp://x:1 --duration -1", "--duration -1.0"),
+        ("watch tcp://x:1 --duration nan", "--duration nan"),
+        ("serve --tcp 127.0.0.1:0 --ws none --duration -1", "--duration -1.0"),
         ("balance tcp://x:1 --min-gain 2", "min_gain = 2"),
         ("balance http://x", "'http://x'"),
         ("serve --tcp 127.0.0.1:0 --ws none --order-book /does/not/exist", "/does/not/exist"),

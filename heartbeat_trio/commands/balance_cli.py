@@ -100,7 +100,7 @@ def balance(
     """
     from ..protocol.wire import is_symbol
     from ..transports.tls import client_context
-    from .balance import BalanceOptions
+    from .balance import BalanceOptions, check_order_book
     from .balance import balance as run
     from .common import read_token
 
@@ -110,8 +110,8 @@ def balance(
         raise ConfigError(f"--orders-per-second {orders_per_second} must be above 0 and at most 10000")
     if not is_symbol(symbol):
         raise ConfigError(f"--symbol {symbol!r} must be 1 to 64 of A-Z a-z 0-9 . _ - /")
-    if order_book is not None and not order_book.is_file():
-        raise ConfigError(f"--order-book {order_book}: there is no such file; start the servers first")
+    if order_book is not None:
+        check_order_book(order_book)
     endpoints = tuple(Endpoint.parse(url.strip()) for part in urls for url in part.split(",") if url.strip())
     return run(
         BalanceOptions(
