@@ -36,29 +36,30 @@ PING = (
 )
 _NUMBER = r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,17})?(?:e-?\d{1,2})?"
 _TEXT = r"[ !#-\[\]-~]*"
-_HEAD = (
-    r'\{"event":"statistics","at":"(\d\d\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})Z"'
-    rf',"t":(-?\d{{1,9}}(?:\.\d{{1,6}})?),"session":"({_TEXT})","endpoint":"({_TEXT})"'
+STATISTICS = (
+    r'\{"event":"statistics","at":"\d\d\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"'
+    rf',"t":-?{_COUNT}(?:\.\d{{1,6}})?,"session":"{_TEXT}","endpoint":"{_TEXT}"'
+    rf'(?:,"(?:[a-z][a-z0-9_]*)":(?:null|true|false|{_NUMBER}))*\}}'
 )
-STATISTICS = rf'{_HEAD}(?:,"(?:[a-z][a-z0-9_]*)":(?:null|true|false|{_NUMBER}))*\}}'
 
 _PARSE = f"""
 CREATE TEMP TABLE parsed AS
 WITH lines AS (
     SELECT l FROM read_csv($path, columns = {{'l': 'VARCHAR'}}, delim = '\x02', quote = '', escape = '', header = false,
                            auto_detect = false, new_line = '\\n', buffer_size = 8000000)
+), beginnings AS (
+    SELECT l, CASE WHEN starts_with(l, '{{"event":"statistics",') THEN string_split(l[1:600], '"') END AS s FROM lines
 ), kinds AS (
-    SELECT l, CASE WHEN regexp_full_match(l, $ping) THEN 'p' WHEN regexp_full_match(l, $statistics) THEN 's' ELSE 'o' END
-           AS kind
-    FROM lines
+    SELECT l, s, CASE WHEN regexp_full_match(l, $ping) THEN 'p'
+                      WHEN s[19] IS NOT NULL AND regexp_full_match(l, $statistics) THEN 's' ELSE 'o' END AS kind
+    FROM beginnings
 ), fields AS (
-    SELECT kind, CASE kind WHEN 'p' THEN string_split(l[6:-2], ',') END f,
-           CASE kind WHEN 's' THEN regexp_extract(l, $head, ['at', 't', 'session', 'endpoint']) END s,
-           CASE kind WHEN 'o' THEN coalesce(l, '') END line
+    SELECT kind, s, CASE kind WHEN 'p' THEN string_split(l[6:-2], ',') END AS f,
+           CASE kind WHEN 'o' THEN coalesce(l, '') END AS line
     FROM kinds
 )
-SELECT kind, line, coalesce(f[1][2:-2], s.session) AS session, s.endpoint AS endpoint,
-       epoch_us(try_cast(s.at AS TIMESTAMP)) AS moment, try_cast(s.t AS DOUBLE) AS seconds,
+SELECT kind, line, coalesce(f[1][2:-2], s[14]) AS session, s[18] AS endpoint,
+       epoch_us(try_cast(s[8] AS TIMESTAMP)) AS moment, try_cast(s[11][2:-2] AS DOUBLE) AS seconds,
        try_cast(f[2] AS INTEGER) AS connection, try_cast(f[3] AS INTEGER) AS ping, try_cast(f[4] AS BIGINT) AS t,
        try_cast(f[5] AS INTEGER) AS sent_after, try_cast(f[7] AS INTEGER) AS rtt, try_cast(f[9] AS INTEGER) AS first_in,
        try_cast(f[10] AS INTEGER) AS last_in,
@@ -95,7 +96,7 @@ def read_fast(path: Path, size: int, tick: Callable[[int], None]) -> Rows | None
     }
     try:
         with duckdb.connect(config=settings) as connection:
-            texts = {"path": _literal(path), "ping": PING, "statistics": STATISTICS, "head": _HEAD}
+            texts = {"path": _literal(path), "ping": PING, "statistics": STATISTICS}
             _run(connection, _PARSE, texts, tick)
             rows = _collect(connection) if _one(connection, "SELECT count(*) FROM parsed") == lines else None
     except duckdb.Error:  # bytes that are no text, lines without end: what Python reads line by line
