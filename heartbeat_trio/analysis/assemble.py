@@ -275,7 +275,7 @@ def _pings(singles: Columns) -> Pings:
         sent_after=seconds("sent_after"),
         fate=np.array(list(LETTERS), dtype=np.str_)[singles["fate"]],
         rtt=seconds("rtt"),
-        is_exact=singles["exact"] == 1,
+        is_exact=(singles["exact"] != 0) & (singles["rtt"] != UNKNOWN),  # no mere upper bound, as in the sketches
         first_in=seconds("first_in"),
         last_in=seconds("last_in"),
     )

@@ -200,7 +200,7 @@ def test_what_every_session_tells_of_the_clock_is_said_once(tmp_path: Path) -> N
     journal.write(tmp_path)
     journals = load([tmp_path])
     (sentence,) = journals.sources.excluded
-    assert sentence.startswith("7-aaaaaa: somebody set its clock by -60.0")
+    assert sentence.startswith("7-aaaaaa: somebody set its clock by -59.99")
     assert totals(journals)["ours"] > 0
 
 
