@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -192,7 +192,7 @@ def test_what_every_session_tells_of_the_clock_is_said_once(tmp_path: Path) -> N
     journal.pings(100)
     journal.offset -= 60.0
     for number in range(1, 21):
-        fields = {"kind": "wall", "seconds": -60.0 + number / 1000}
+        fields: dict[str, Any] = {"kind": "wall", "seconds": -60.0 + number / 1000}
         journal.tell("clock_jump", 700.0 + number / 100, session=f"{journal.writer}-{number}", **fields)
     journal.offset += 500.0
     journal.tell("clock_jump", 900.0, kind="suspend", seconds=500.0)

@@ -51,7 +51,7 @@ def write(folder: Any, pings: list[Any]) -> None:
         journal.write(folder, number=number)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(pings=st.lists(PINGS, max_size=80), is_fast=st.booleans())
 def test_cells_are_what_a_plain_count_gives(
     tmp_path_factory: pytest.TempPathFactory, pings: list[Any], is_fast: bool

@@ -215,7 +215,7 @@ def test_pings_of_an_unknown_line_are_told(tmp_path: Path) -> None:
     assert journals.lines[0].endpoint == URL
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     garbage=st.lists(
         st.tuples(
