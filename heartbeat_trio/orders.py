@@ -129,7 +129,7 @@ class EndpointSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         endpoint: Which.
         state: How far it can be relied on.
         is_best: Whether orders go there now.
-        score: The middle of the round trips, plus the penalty for misses, times the handicap after a failure: lower is
+        score: The middle of the last round trips, plus the penalty for misses, times the handicap after a failure: lower is
             better.
         median: Of the last round trips.
         misses: Part of the last pings that was missed, 0..1.

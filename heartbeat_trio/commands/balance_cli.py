@@ -25,7 +25,7 @@ def balance(
     orders_per_second: Annotated[float, Parameter(group=ORDERS)] = 1.0,
     symbol: Annotated[str, Parameter(group=ORDERS)] = "BTCUSD",
     order_book: Annotated[Path | None, Parameter(group=ORDERS)] = None,
-    window: Annotated[int, Parameter(group=CHOICE)] = 24,
+    window: Annotated[int, Parameter(group=CHOICE)] = 22,
     min_gain: Annotated[float, Parameter(group=CHOICE)] = 0.3,
     confirmations: Annotated[int, Parameter(group=CHOICE)] = 6,
     dwell: Annotated[float, Parameter(group=CHOICE)] = 300.0,
@@ -118,6 +118,7 @@ def balance(
             endpoints=endpoints,
             policy=BalancerPolicy(
                 window=window,
+                patience=max(window, BalancerPolicy().patience),
                 min_gain=min_gain,
                 confirmations=confirmations,
                 dwell=dwell,
