@@ -196,7 +196,7 @@ class Switched(Event, frozen=True, kw_only=True):
         new: Where they go.
         reason: `first`, `quality`, or what is wrong with the old one: `suspect`, `degraded`, `lost`.
         old_score: The old one's score in seconds, where known.
-        new_score: The new one's.
+        new_score: The new one's; its level (`sansio.selection`) if the reason is `quality`.
         after: Seconds since the last switch.
     """
 

@@ -115,7 +115,7 @@ class BalancerPolicy:
     """Which endpoint gets the orders, and when that changes. See `sansio.selection`.
 
     Without hysteresis a balancer is worse than none: two servers of 20 and 21 ms would change places thousands of times a
-    day. With these defaults they never do so twice in a day, and a server that becomes twice as slow is left within two minutes
+    day. With these defaults they hardly ever do so, and a server that becomes twice as slow is left within two minutes
     (at the noise of `tests/benchmarks/selection.py`, which has the numbers for more of it).
 
     Args:

@@ -64,7 +64,7 @@ def balance(
     order_book
         The servers' book, if it is on this machine: doubled and lost orders are then counted in it.
     window
-        Pings that a server's score is made of.
+        Pings that a server's score is made of; those not in use are judged by 240, or by so many if that is more.
     min_gain
         Part by which another server must be better: 0.3 is 30 %.
     confirmations

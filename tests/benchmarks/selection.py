@@ -1,7 +1,7 @@
 """How often two equal servers change places, and how soon one that becomes twice as slow is left, by kind of noise.
 
-The real `EndpointSelector` over the made-up lines of tests/support/selection.py, pings each 5 s, virtual time without Trio. Days:
-servers within 5 % of each other, for a day each. Runs: the server in use becomes twice as slow once the dwell has passed.
+The real `EndpointSelector` over the made-up lines of tests/support/selection.py, pings each 5 s, virtual time without Trio.
+Days: servers within 5 % of each other, for a day each. Runs: the server in use becomes twice as slow once the dwell is over.
 Goals: in no day more than one switch, and no run above 120 s.
 """
 
