@@ -6,7 +6,7 @@ must have held for long; and its score must not contradict it. So chance has to 
 (Two medians of 24 cannot do it. Between servers of 20 and 21 ms with log-normal noise of sigma .35, every fourth day has two
 switches or more, or every second, as confirmations are counted; 2 to 9 % of runs leave a server that became twice as slow
 later than after 120 s. Two means of 24 without the sixths: every tenth day, 1 to 1.5 %. This rule: no such day in 400,
-no such run in 2000, see `tests/benchmarks/selection.py`; of very many runs 4 in 10 000 would be late. At sigma .5 it does not
+no such run in 2000, see `tests/benchmarks/selection.py`; of many runs 4 in 10 000 would be late. At sigma .5 it does not
 suffice: every second day, 2 %. 22, because 24 pings fit into 120 s, and the confirmations take the last three of them.)
 
 A switch for *quality* must be worth it,
