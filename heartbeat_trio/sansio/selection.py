@@ -5,9 +5,10 @@ in use is judged by its score: news matter. Whoever waits is judged by the same 
 must have held for long; and its score must not contradict it. So chance has to deceive once, not twice at the same moment.
 (Two medians of 24 cannot do it. Between servers of 20 and 21 ms with log-normal noise of sigma .35, every fourth day has two
 switches or more, or every second, as confirmations are counted; 2 to 9 % of runs leave a server that became twice as slow
-later than after 120 s. Two means of 24 without the sixths: every tenth day, 1 to 1.5 %. This rule: no such day in 400,
-no such run in 2000, see `tests/benchmarks/selection.py`; of many runs 4 in 10 000 would be late. At sigma .5 it does not
-suffice: every second day, 2 %. 22, because 24 pings fit into 120 s, and the confirmations take the last three of them.)
+later than after 120 s. Two means of 24 without the sixths: every tenth day, 1 to 1.5 %. This rule: no such day in
+400 (one, begun at the slower), no such run in 2000, see `tests/benchmarks/selection.py`; of many runs 4 in 10 000 would be
+late. At sigma .5 it does not suffice: every second day, 2 %. 22, because 24 pings fit into 120 s, and the confirmations take
+the last three of them.)
 
 A switch for *quality* must be worth it,
 be confirmed, and be rare; a switch away from an endpoint that *fails* is immediate. Who failed is ejected: for longer each
