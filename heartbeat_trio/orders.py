@@ -129,7 +129,7 @@ class EndpointSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         endpoint: Which.
         state: How far it can be relied on.
         is_best: Whether orders go there now.
-        score: The middle of the round trips, plus the penalty for misses, times the handicap after a failure: lower is
+        score: The middle of the last round trips, plus the penalty for misses, times the handicap after a failure: lower is
             better.
         median: Of the last round trips.
         misses: Part of the last pings that was missed, 0..1.
@@ -196,7 +196,7 @@ class Switched(Event, frozen=True, kw_only=True):
         new: Where they go.
         reason: `first`, `quality`, or what is wrong with the old one: `suspect`, `degraded`, `lost`.
         old_score: The old one's score in seconds, where known.
-        new_score: The new one's.
+        new_score: The new one's; its level (`sansio.selection`) if the reason is `quality`.
         after: Seconds since the last switch.
     """
 

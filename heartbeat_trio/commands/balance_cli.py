@@ -25,7 +25,7 @@ def balance(
     orders_per_second: Annotated[float, Parameter(group=ORDERS)] = 1.0,
     symbol: Annotated[str, Parameter(group=ORDERS)] = "BTCUSD",
     order_book: Annotated[Path | None, Parameter(group=ORDERS)] = None,
-    window: Annotated[int, Parameter(group=CHOICE)] = 24,
+    window: Annotated[int, Parameter(group=CHOICE)] = 22,
     min_gain: Annotated[float, Parameter(group=CHOICE)] = 0.3,
     confirmations: Annotated[int, Parameter(group=CHOICE)] = 6,
     dwell: Annotated[float, Parameter(group=CHOICE)] = 300.0,
@@ -64,7 +64,7 @@ def balance(
     order_book
         The servers' book, if it is on this machine: doubled and lost orders are then counted in it.
     window
-        Pings that a server's score is made of.
+        Pings that a server's score is made of; those not in use are judged by 240, or by so many if that is more.
     min_gain
         Part by which another server must be better: 0.3 is 30 %.
     confirmations
@@ -118,6 +118,7 @@ def balance(
             endpoints=endpoints,
             policy=BalancerPolicy(
                 window=window,
+                patience=max(window, BalancerPolicy().patience),
                 min_gain=min_gain,
                 confirmations=confirmations,
                 dwell=dwell,
