@@ -21,8 +21,8 @@ seconds, needs a stretch without a pong, and these are replayed from the pong be
 from the next recorded ping; pongs of older pings are bytes like any others to it. A verdict was false if the same connection
 showed any byte after it. The recorded policy's own verdicts ended their connections, so that nobody can say it of them.
 
-**What is a bound only.** A more patient policy than the recorded one: where the recorded verdict ended a connection before it
-would have had one of its own, that counts as a loss. An interval of several recorded ones: each phase is replayed and the
+**What is a bound only.** A more patient policy than the recorded one: where the recorded verdict ended a connection before
+it would have had one of its own, that counts as a loss. An interval of several recorded ones: each phase is replayed and the
 worst one given; bytes that may be pongs of the pings left out are no sign of life, and the count is a bound where they would
 have changed it. Shorter intervals were not observed and are not offered; neither are adaptive policies nor schedules other
 than `every` and `negotiated` at its own interval, since what the kernel said, and probes, are not recorded (`not_replayed`
@@ -43,7 +43,7 @@ from ..exceptions import ConfigError
 from .findings import ReplayCurve, ReplayPoint
 from .replay_detection import detection
 from .replay_player import Loss, losses_of, losses_of_each
-from .replay_trace import Recording, look, record
+from .replay_trace import Recording, View, look, record
 from .suggest import mark_suggested
 from .tables import quantile
 
@@ -196,8 +196,11 @@ def _count(
     worst = [(0, 0, False)] * len(policies)
     recorded = recording.policy
     for phase in range(every):
-        found = losses_of_each(recording, policies, look(recording, every, phase))
-        least = _doubt(recording, policies, found, every, phase)
+        view = look(recording, every, phase)
+        found = losses_of_each(recording, policies, view)
+        doubt = view if every == 1 else look(recording, every, phase, is_strict=False)
+        has_doubt = (len(doubt.data), len(doubt.pongs)) != (len(view.data), len(view.pongs))
+        least = _count_least(recording, policies, found, doubt) if has_doubt else [len(losses) for losses in found]
         for at, (policy, losses) in enumerate(zip(policies, found, strict=True)):
             is_seen = every == 1 and _is_stricter(policy, recorded)
             unseen = set() if is_seen else reached - {loss.run for loss in losses if not loss.is_false}
@@ -207,17 +210,15 @@ def _count(
     return worst
 
 
-def _doubt(
-    recording: Recording, policies: Sequence[HeartbeatPolicy], found: list[list[Loss]], every: int, phase: int
+def _count_least(
+    recording: Recording, policies: Sequence[HeartbeatPolicy], found: list[list[Loss]], doubt: View
 ) -> list[int]:
     """How many losses there are at least, should all bytes that may have been others than pongs have been others."""
     least = [len(losses) for losses in found]
     doubted = [at for at, losses in enumerate(found) if losses]
-    if every > 1 and doubted:
-        view = look(recording, every, phase, is_strict=False)
-        fewer = losses_of_each(recording, [policies[at] for at in doubted], view)
-        for at, losses in zip(doubted, fewer, strict=True):
-            least[at] = len(losses)
+    fewer = losses_of_each(recording, [policies[at] for at in doubted], doubt)
+    for at, losses in zip(doubted, fewer, strict=True):
+        least[at] = len(losses)
     return least
 
 
