@@ -33,13 +33,13 @@ late, well below `PUNCTUAL`.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config import HeartbeatPolicy
-from ..exceptions import ConfigError
+from ..observe.printable import printable
+from .advice_text import policy_of
 from .findings import ReplayCurve, ReplayPoint
 from .replay_detection import detection
 from .replay_player import Loss, losses_of, losses_of_each
@@ -48,8 +48,9 @@ from .suggest import mark_suggested
 from .tables import quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from ..config import HeartbeatPolicy
     from .tables import Journals
 
 TIMEOUTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)
@@ -83,12 +84,12 @@ def _choose(journals: Journals, line: int) -> tuple[HeartbeatPolicy | None, list
     by_policy: dict[HeartbeatPolicy | None, list[int]] = {}
     for index, span in enumerate(journals.sessions):
         if span.line == line:
-            by_policy.setdefault(_policy(span.configuration), []).append(index)
+            by_policy.setdefault(policy_of(span.configuration), []).append(index)
     if not by_policy:
         return None, [], ""
     length = {policy: sum(_length(journals, at) for at in sessions) for policy, sessions in by_policy.items()}
     policy = max(by_policy, key=lambda each: (length[each], each is not None))
-    sessions, name = by_policy[policy], journals.lines[line].endpoint
+    sessions, name = by_policy[policy], printable(journals.lines[line].endpoint)
     if policy is None:
         return None, [], f"{name}: its sessions do not say how they pinged, so their pings are not replayed."
     if policy.adaptive:
@@ -100,16 +101,6 @@ def _choose(journals: Journals, line: int) -> tuple[HeartbeatPolicy | None, list
     others = sum(length.values()) - length[policy]
     note = f"{name}: {others / 3600:.1f} h under other heartbeat policies are not replayed." if others > 0 else ""
     return policy, sessions, note
-
-
-def _policy(configuration: Mapping[str, Any]) -> HeartbeatPolicy | None:
-    known = configuration.get("heartbeat")
-    if not isinstance(known, dict):
-        return None
-    try:
-        return HeartbeatPolicy(**{each.name: known[each.name] for each in fields(HeartbeatPolicy) if each.name in known})
-    except (ConfigError, TypeError):
-        return None
 
 
 def _length(journals: Journals, session: int) -> float:
