@@ -43,7 +43,7 @@ from .advice_text import policy_of
 from .findings import ReplayCurve, ReplayPoint
 from .replay_detection import detection
 from .replay_player import Loss, losses_of, losses_of_each
-from .replay_trace import Recording, View, look, record
+from .replay_trace import MATTERS, Recording, View, look, record
 from .suggest import mark_suggested
 from .tables import quantile
 
@@ -62,7 +62,8 @@ SETTLED = 1.05
 
 def replay(journals: Journals) -> tuple[ReplayCurve, ...]:
     """Each line's curve, for those lines that can be replayed (see `not_replayed`)."""
-    curves = []
+    told = tuple(each for each in journals.happenings if each.event in MATTERS)
+    journals, curves = replace(journals, happenings=told), []
     for line in range(len(journals.lines)):
         policy, sessions, _ = _choose(journals, line)
         if policy is not None:
@@ -123,7 +124,9 @@ def _curve(journals: Journals, line: int, policy: HeartbeatPolicy, sessions: lis
     parts = [slice(cells.offset[row], cells.offset[row + 1]) for row in rows]
     buckets = np.concatenate([cells.bucket[part] for part in parts] or [np.empty(0, dtype=np.int64)])
     counts = np.concatenate([cells.count[part] for part in parts] or [np.empty(0, dtype=np.int64)])
-    sent = int(cells.sent[rows].sum())
+    all_sessions = [index for index, span in enumerate(journals.sessions) if span.line == line]
+    share = sum(_length(journals, at) for at in sessions) / (sum(_length(journals, at) for at in all_sessions) or 1.0)
+    sent = int(share * int(cells.sent[rows].sum()))
     curve = ReplayCurve(
         line=line,
         observed=sent * policy.ping_interval,

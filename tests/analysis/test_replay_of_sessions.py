@@ -11,11 +11,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio import BackoffPolicy, HeartbeatPolicy, open_session
+from heartbeat_trio import BackoffPolicy, HeartbeatPolicy, open_connection, open_session
 from heartbeat_trio.analysis.load import load
 from heartbeat_trio.analysis.replay import replay
 from heartbeat_trio.analysis.replay_player import losses_of
 from heartbeat_trio.analysis.replay_trace import record
+from heartbeat_trio.events import PingRecord
 from heartbeat_trio.journal import open_journal
 from heartbeat_trio.testing.network import VirtualNetwork
 from heartbeat_trio.testing.scripted import ScriptedPeer
@@ -67,3 +68,23 @@ async def test_losses_of_a_session(tmp_path: Path, autojump_clock: MockClock, nu
     assert len(lost) >= 3
     assert (len(lost), 0, False) == (own.losses, own.false_losses, own.is_censored)
     assert len(losses_of(recording, replace(POLICY, pong_timeout=1.0, max_missed_pongs=1))) > len(lost)
+
+
+async def test_a_pong_that_nobody_waits_for_is_no_sign_of_life(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """The record of a ping knows of its pong and of data, and not of a stray pong after them."""
+    net = VirtualNetwork(latency=0.0625)
+    peer = ScriptedPeer(net.listen("server", 1))
+    await nursery.start(peer.run)
+    records: list[PingRecord] = []
+    async with open_connection("tcp://server:1", connector=net.connect, rng=Random(1), on_ping=records.append):
+        await trio.sleep(1)
+        await peer.live[0].send(b"SUBSCRIBED:A\n")
+        await trio.sleep(0.5)
+        await peer.live[0].send(b"PONG 12345678\n")
+        await trio.sleep(6)
+    nursery.cancel_scope.cancel()
+
+    first = records[0]
+    assert (1, "answered") == (first.ping, first.fate)
+    assert first.first_in == first.rtt == pytest.approx(0.125)
+    assert first.last_in == pytest.approx(1.0625)
