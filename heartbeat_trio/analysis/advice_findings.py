@@ -62,10 +62,10 @@ def _idle_kill(journals: Journals, finding: Finding) -> Words | None:
     change = f"ping_interval = {whole(interval)}" + ("" if pings else ', schedule = "every"')
     return Words(
         change,
-        f"Connections are never idle for the {whole(killed)} s that kill them: {finding.n} losses less in"
+        f"Connections are never idle for the {killed:.4g} s that kill them: {finding.n} losses less in"
         f" {span(finding.ended_at - finding.begun_at)}.",
         f"{whole(round(3600 / interval, 1))} pings an hour count towards the venue's message limit, where it counts pings;"
-        f" what lies between {whole(survived)} s and {whole(killed)} s was not observed.",
+        f" what lies between {survived:.4g} s and {killed:.4g} s was not observed.",
     )
 
 

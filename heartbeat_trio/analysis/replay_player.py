@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ..config import HeartbeatPolicy
-    from .tables import Floats
+    from .tables import Floats, Ints
 
 Window = tuple[int, float]
 """The first ping of a view that is replayed, and until when."""
@@ -54,7 +54,8 @@ def losses_of_each(recording: Recording, policies: Sequence[HeartbeatPolicy], vi
     found = []
     for policy in policies:
         player = _Player(columns, policy)
-        for start, end in _merge(columns, [*_long(silences[policy.max_missed_pongs], policy.pong_timeout), *pongless]):
+        windows = _long(silences[policy.max_missed_pongs], policy.pong_timeout)
+        for start, end in _merge(columns, [*windows, *_with_misses(view, pongless, policy)]):
             player.play(start, end)
         found.append(player.losses)
     return found
@@ -83,11 +84,14 @@ def _long(silences: tuple[Floats, list[Window]], timeout: float) -> list[Window]
     return windows[: int(np.searchsorted(lengths, MICROSECOND - timeout, side="right"))]
 
 
-def _pongless(recording: Recording, view: View) -> list[Window]:
-    """Stretches without a pong that are long enough for the verdict that data alone does not count."""
+def _pongless(recording: Recording, view: View) -> tuple[Floats, Floats, Ints]:
+    """Stretches without a pong that are long enough for the verdict that data alone does not count.
+
+    From when, until when, and of which ping the pong before them was.
+    """
     policy = recording.policy
     if policy.liveness != "any_inbound" or not len(view.due):
-        return []
+        return np.empty(0), np.empty(0), np.empty(0, dtype=np.int64)
     begins = np.flatnonzero(np.append(True, np.diff(view.run) != 0))
     runs = view.run[begins]
     moments = np.concatenate([view.birth[begins], view.pongs, recording.limit[runs]])
@@ -96,7 +100,16 @@ def _pongless(recording: Recording, view: View) -> list[Window]:
     moments, senders = moments[order], senders[order]
     gaps = np.flatnonzero(np.diff(moments) >= policy.max_pongless - MICROSECOND)
     gaps = gaps[view.run[senders[gaps]] == view.run[senders[gaps + 1]]]
-    return list(zip(senders[gaps].tolist(), moments[gaps + 1].tolist(), strict=True))
+    return moments[gaps], moments[gaps + 1], senders[gaps]
+
+
+def _with_misses(view: View, pongless: tuple[Floats, Floats, Ints], policy: HeartbeatPolicy) -> list[Window]:
+    """Those of them in which a ping is missed late enough: only a miss brings that verdict."""
+    since, until, senders = pongless
+    earliest = np.searchsorted(view.tick, since + policy.max_pongless - policy.pong_timeout - MICROSECOND)
+    latest = np.searchsorted(view.tick, until - policy.pong_timeout + MICROSECOND)
+    has_miss = latest > earliest
+    return list(zip(senders[has_miss].tolist(), until[has_miss].tolist(), strict=True))
 
 
 class _Columns:
