@@ -25,6 +25,12 @@ REMEMBER = 600.0
 ANSWER_TIMEOUT = 10.0
 """Seconds after which an order that left, and has no answer, is ambiguous."""
 
+BOOK_QUESTION = OrderQuery("-which-book-", age=1e9)
+"""A question to which every answer tells the server's book: of so old an order a server says, and records, nothing."""
+
+MIXED = "?"
+"""Stands for a book where a server told two of them on one line: no book's id is like it."""
+
 LIMIT = 100_000
 """Orders in a ledger. When it is full, the oldest that is settled is forgotten early."""
 
@@ -101,9 +107,11 @@ class _Entry:
 
     __slots__ = (
         "answered_by",
+        "book",
         "changed_at",
         "created_at",
         "doubt",
+        "earlier_book",
         "line",
         "order",
         "queued_at",
@@ -116,6 +124,8 @@ class _Entry:
         self.order = order
         self.stage = Stage.WAITING
         self.line: Line | None = None
+        self.book = ""  # of the server that got it, as far as is known
+        self.earlier_book = ""  # of that endpoint, as told on earlier lines
         self.reason = ""
         self.doubt = ""
         self.created_at = self.queued_at = self.changed_at = now
@@ -127,7 +137,7 @@ class _Entry:
             order=self.order,
             state=STATES[self.stage],
             reason=self.reason + (self.doubt if self.stage is Stage.AMBIGUOUS else ""),
-            endpoint=None if self.line is None else self.line.endpoint,
+            endpoint=_endpoint(self),
             created_at=self.created_at,
             sent_at=self.sent_at,
             settled_at=self.changed_at if self.stage in SETTLED else None,
@@ -149,6 +159,8 @@ class OrderLedger:
         self._answer_timeout = answer_timeout
         self._unanswered: OrderedDict[str, float] = OrderedDict()  # what is SENT, and since when; oldest first
         self._answering: set[Line] = set()
+        self._books: dict[Line, str] = {}
+        self._last_books: dict[str, str] = {}
         self._limit = limit
         self._entries: dict[str, _Entry] = {}
         self._open: dict[str, _Entry] = {}
@@ -168,6 +180,8 @@ class OrderLedger:
         Raises:
             LocalProtocolError: Its id was used for another order, or there is no room.
         """
+        if order.id == BOOK_QUESTION.id:
+            raise LocalProtocolError(f"order id {order.id} is the one by which servers are asked for their books")
         entry = self._entries.get(order.id)
         if entry is not None:
             if entry.order != order:
@@ -201,6 +215,7 @@ class OrderLedger:
         if entry is None or not self._step(entry, Step.QUEUE, now):
             return False
         entry.line, entry.queued_at = line, now
+        entry.book, entry.earlier_book = self._books.get(line, ""), self._last_books.get(line.endpoint, "")
         return True
 
     def leave(self, order_id: str, now: float) -> None:
@@ -213,7 +228,7 @@ class OrderLedger:
         """It was taken out of the line's buffer before its first byte left: it can be sent elsewhere."""
         entry = self._entries.get(order_id)
         if entry is not None and self._step(entry, Step.WITHDRAW, now):
-            entry.line = None
+            entry.line, entry.book = None, ""
 
     def abandon(self, order_id: str, now: float) -> None:
         """Nobody waits for it any more: if it has not left, it is not sent unless it is added again."""
@@ -226,6 +241,7 @@ class OrderLedger:
     def lose_line(self, line: Line, now: float, *, detail: str = "") -> list[Event]:
         """A line died: whatever may have left on it, without an answer, is ambiguous from now on."""
         self._answering.discard(line)
+        self._books.pop(line, None)
         events: list[Event] = []
         reason = f"the line to {line.endpoint} died before its answer came" + (f": {detail}" if detail else "")
         for entry in [each for each in self._open.values() if each.line == line]:
@@ -264,24 +280,39 @@ class OrderLedger:
     def receive_ack(self, ack: OrderAck, line: Line, now: float) -> list[Event]:
         """A server answered, to an order or to a question about it.
 
-        The endpoint that got the order is believed. Any other knows nothing of it, unless it answers from a shared book.
+        The server that got the order is believed. Any other knows nothing of it, unless it answers from the same book.
         """
         self._answering.add(line)
+        self._learn_book(line, ack.book)
         entry = self._entries.get(ack.id)
         if entry is None:
-            self.strays += 1
+            self.strays += ack.id != BOOK_QUESTION.id
             return []
-        is_own = entry.line is not None and entry.line.endpoint == line.endpoint
-        step = STEPS[ack.state]
-        if step is Step.SHRUG and entry.stage is Stage.AMBIGUOUS and ack.reason:
-            entry.doubt = f"; {line.endpoint} was asked, and said: {ack.reason}"
-        if not (is_own or ack.is_authoritative) or (step is Step.SHRUG and entry.line != line):
+        step, counts = STEPS[ack.state], _counts(entry, ack, line)
+        if entry.stage is Stage.AMBIGUOUS and (why := _doubt(entry, ack, counts=counts)):
+            entry.doubt = f"; {line.endpoint} was asked, and {why}"
+        if not counts or (step is Step.SHRUG and entry.line != line):
             return []  # no answer: it stays what it was
         self.leave(ack.id, now)
         events = self._contradiction(entry, ack, step, line, now)
         if SETTLED.get(entry.stage) is None and step is not Step.SHRUG:
             entry.answered_by = line.endpoint
         return events + self._change(entry, step, now, line.endpoint, ack.reason)
+
+    def _learn_book(self, line: Line, book: str) -> None:
+        """A server told its book's id on a line: it is the book of all that left on it, unless it told another one too.
+
+        On a line on which nothing was told, it was the book that was told both before and after.
+        """
+        known = self._books.get(line, "")
+        if book in ("", known) or known == MIXED:
+            return
+        self._books[line], self._last_books[line.endpoint] = MIXED if known else book, book
+        for entry in self._open.values():
+            if entry.line == line:
+                entry.book = MIXED if entry.book not in ("", book) else book
+            elif not (entry.book or known) and entry.earlier_book == book and _endpoint(entry) == line.endpoint:
+                entry.book = book
 
     def _contradiction(self, entry: _Entry, ack: OrderAck, step: Step, line: Line, now: float) -> list[Event]:
         settled = SETTLED.get(entry.stage)
@@ -339,3 +370,33 @@ class OrderLedger:
             self._closed.pop(entry.order.id, None)
             self._open[entry.order.id] = entry
         return True
+
+
+def _endpoint(entry: _Entry) -> str | None:
+    return None if entry.line is None else entry.line.endpoint
+
+
+def _counts(entry: _Entry, ack: OrderAck, line: Line) -> bool:
+    """Whether an answer says anything about an order: it comes from the server that got it, or from the same book.
+
+    The same address may be another server by now, or one whose file was replaced: where books are known, they decide.
+    """
+    if entry.line is None:  # nobody got it: somebody is wrong
+        return ack.is_authoritative
+    if entry.line == line and (entry.stage is not Stage.AMBIGUOUS or not ack.book):
+        return True  # the answer to the order itself
+    is_own = _endpoint(entry) == line.endpoint
+    if entry.book:
+        return entry.book == ack.book and (is_own or ack.is_authoritative)
+    return is_own and (not ack.book or ack.state != "rejected")  # no book would say "acknowledged" of what never came
+
+
+def _doubt(entry: _Entry, ack: OrderAck, *, counts: bool) -> str:
+    """Why an answer leaves an order ambiguous; "" if it does not, or does not say."""
+    if ack.state == "unknown":
+        return f"said: {ack.reason}" if ack.reason else ""
+    if counts:
+        return ""
+    if ack.book and entry.book:
+        return f"has another order book than {_endpoint(entry)} had"
+    return f"is not known to have the order book that {_endpoint(entry)} had"
