@@ -13,7 +13,8 @@ import trio
 from .exceptions import ConnectionClosed, LocalProtocolError, OrderAmbiguous
 from .orders import Line, Order, OrderAck, OrderChanged, OrderRecord, OrderState
 from .protocol.orders import encode_fields, order_fields
-from .sansio.orders import BOOK_QUESTION, OrderLedger, Stage
+from .sansio.order_books import BOOK_QUESTION
+from .sansio.orders import OrderLedger, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

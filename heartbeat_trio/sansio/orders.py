@@ -14,22 +14,18 @@ from typing import TYPE_CHECKING
 
 from ..exceptions import LocalProtocolError
 from ..orders import OrderChanged, OrderContradicted, OrderQuery, OrderRecord, OrderState
+from .order_books import BOOK_QUESTION, KnownBooks
 
 if TYPE_CHECKING:
     from ..events import Event
     from ..orders import Line, Order, OrderAck
+    from .order_books import Home
 
 REMEMBER = 600.0
 """Seconds for which a settled order is remembered, so that late answers find it and its id is not used again."""
 
 ANSWER_TIMEOUT = 10.0
 """Seconds after which an order that left, and has no answer, is ambiguous."""
-
-BOOK_QUESTION = OrderQuery("-which-book-", age=1e9)
-"""A question to which every answer tells the server's book: of so old an order a server says, and records, nothing."""
-
-MIXED = "?"
-"""Stands for a book where a server told two of them on one line: no book's id is like it."""
 
 LIMIT = 100_000
 """Orders in a ledger. When it is full, the oldest that is settled is forgotten early."""
@@ -107,12 +103,10 @@ class _Entry:
 
     __slots__ = (
         "answered_by",
-        "book",
         "changed_at",
         "created_at",
         "doubt",
-        "earlier_book",
-        "line",
+        "home",
         "order",
         "queued_at",
         "reason",
@@ -123,21 +117,24 @@ class _Entry:
     def __init__(self, order: Order, now: float) -> None:
         self.order = order
         self.stage = Stage.WAITING
-        self.line: Line | None = None
-        self.book = ""  # of the server that got it, as far as is known
-        self.earlier_book = ""  # of that endpoint, as told on earlier lines
+        self.home: Home | None = None
         self.reason = ""
         self.doubt = ""
         self.created_at = self.queued_at = self.changed_at = now
         self.sent_at: float | None = None
         self.answered_by: str | None = None
 
+    @property
+    def line(self) -> Line | None:
+        """The line on which it left, or is to leave."""
+        return None if self.home is None else self.home.line
+
     def record(self) -> OrderRecord:
         return OrderRecord(
             order=self.order,
             state=STATES[self.stage],
             reason=self.reason + (self.doubt if self.stage is Stage.AMBIGUOUS else ""),
-            endpoint=_endpoint(self),
+            endpoint=None if self.home is None else self.home.line.endpoint,
             created_at=self.created_at,
             sent_at=self.sent_at,
             settled_at=self.changed_at if self.stage in SETTLED else None,
@@ -159,8 +156,7 @@ class OrderLedger:
         self._answer_timeout = answer_timeout
         self._unanswered: OrderedDict[str, float] = OrderedDict()  # what is SENT, and since when; oldest first
         self._answering: set[Line] = set()
-        self._books: dict[Line, str] = {}
-        self._last_books: dict[str, str] = {}
+        self._books = KnownBooks()
         self._limit = limit
         self._entries: dict[str, _Entry] = {}
         self._open: dict[str, _Entry] = {}
@@ -214,8 +210,7 @@ class OrderLedger:
         entry = self._entries.get(order_id)
         if entry is None or not self._step(entry, Step.QUEUE, now):
             return False
-        entry.line, entry.queued_at = line, now
-        entry.book, entry.earlier_book = self._books.get(line, ""), self._last_books.get(line.endpoint, "")
+        entry.home, entry.queued_at = self._books.home(line), now
         return True
 
     def leave(self, order_id: str, now: float) -> None:
@@ -228,7 +223,7 @@ class OrderLedger:
         """It was taken out of the line's buffer before its first byte left: it can be sent elsewhere."""
         entry = self._entries.get(order_id)
         if entry is not None and self._step(entry, Step.WITHDRAW, now):
-            entry.line, entry.book = None, ""
+            entry.home = None
 
     def abandon(self, order_id: str, now: float) -> None:
         """Nobody waits for it any more: if it has not left, it is not sent unless it is added again."""
@@ -241,7 +236,7 @@ class OrderLedger:
     def lose_line(self, line: Line, now: float, *, detail: str = "") -> list[Event]:
         """A line died: whatever may have left on it, without an answer, is ambiguous from now on."""
         self._answering.discard(line)
-        self._books.pop(line, None)
+        self._books.forget(line)
         events: list[Event] = []
         reason = f"the line to {line.endpoint} died before its answer came" + (f": {detail}" if detail else "")
         for entry in [each for each in self._open.values() if each.line == line]:
@@ -283,7 +278,7 @@ class OrderLedger:
         The server that got the order is believed. Any other knows nothing of it, unless it answers from the same book.
         """
         self._answering.add(line)
-        self._learn_book(line, ack.book)
+        self._books.learn(line, ack.book, (each.home for each in self._open.values() if each.home is not None))
         entry = self._entries.get(ack.id)
         if entry is None:
             self.strays += ack.id != BOOK_QUESTION.id
@@ -298,21 +293,6 @@ class OrderLedger:
         if SETTLED.get(entry.stage) is None and step is not Step.SHRUG:
             entry.answered_by = line.endpoint
         return events + self._change(entry, step, now, line.endpoint, ack.reason)
-
-    def _learn_book(self, line: Line, book: str) -> None:
-        """A server told its book's id on a line: it is the book of all that left on it, unless it told another one too.
-
-        On a line on which nothing was told, it was the book that was told both before and after.
-        """
-        known = self._books.get(line, "")
-        if book in ("", known) or known == MIXED:
-            return
-        self._books[line], self._last_books[line.endpoint] = MIXED if known else book, book
-        for entry in self._open.values():
-            if entry.line == line:
-                entry.book = MIXED if entry.book not in ("", book) else book
-            elif not (entry.book or known) and entry.earlier_book == book and _endpoint(entry) == line.endpoint:
-                entry.book = book
 
     def _contradiction(self, entry: _Entry, ack: OrderAck, step: Step, line: Line, now: float) -> list[Event]:
         settled = SETTLED.get(entry.stage)
@@ -372,31 +352,15 @@ class OrderLedger:
         return True
 
 
-def _endpoint(entry: _Entry) -> str | None:
-    return None if entry.line is None else entry.line.endpoint
-
-
 def _counts(entry: _Entry, ack: OrderAck, line: Line) -> bool:
-    """Whether an answer says anything about an order: it comes from the server that got it, or from the same book.
-
-    The same address may be another server by now, or one whose file was replaced: where books are known, they decide.
-    """
-    if entry.line is None:  # nobody got it: somebody is wrong
+    """Whether an answer says anything about an order."""
+    if entry.home is None:  # nobody got it: somebody is wrong
         return ack.is_authoritative
-    if entry.line == line and (entry.stage is not Stage.AMBIGUOUS or not ack.book):
-        return True  # the answer to the order itself
-    is_own = _endpoint(entry) == line.endpoint
-    if entry.book:
-        return entry.book == ack.book and (is_own or ack.is_authoritative)
-    return is_own and (not ack.book or ack.state != "rejected")  # no book would say "acknowledged" of what never came
+    return entry.home.believes(ack, line, is_ambiguous=entry.stage is Stage.AMBIGUOUS)
 
 
 def _doubt(entry: _Entry, ack: OrderAck, *, counts: bool) -> str:
-    """Why an answer leaves an order ambiguous; "" if it does not, or does not say."""
+    """Why an answer leaves an ambiguous order ambiguous; "" if it does not, or does not say."""
     if ack.state == "unknown":
         return f"said: {ack.reason}" if ack.reason else ""
-    if counts:
-        return ""
-    if ack.book and entry.book:
-        return f"has another order book than {_endpoint(entry)} had"
-    return f"is not known to have the order book that {_endpoint(entry)} had"
+    return "" if counts or entry.home is None else entry.home.doubt(ack)

@@ -62,7 +62,10 @@ class OrderBook(Protocol):
         """Open it. Raises `ConfigError` if that cannot be."""
 
     async def answer(self, requests: Sequence[Request]) -> list[OrderAck]:
-        """Answer orders and questions, in order. Whatever goes wrong becomes an answer."""
+        """Answer orders and questions, in order. Whatever goes wrong becomes an answer.
+
+        Servers that share a book answer for each other only if the answers tell its id (`OrderAck.book`).
+        """
 
 
 class _Row(msgspec.Struct, frozen=True):

@@ -6,7 +6,8 @@ import pytest
 
 from heartbeat_trio.exceptions import LocalProtocolError
 from heartbeat_trio.orders import Line, Order, OrderAck, OrderChanged, OrderQuery, OrderState
-from heartbeat_trio.sansio.orders import BOOK_QUESTION, OrderLedger, Stage
+from heartbeat_trio.sansio.order_books import BOOK_QUESTION
+from heartbeat_trio.sansio.orders import OrderLedger, Stage
 from heartbeat_trio.server.order_book import REMEMBER, _decide
 from tests.sansio.test_orders import ACKNOWLEDGED, AMBIGUOUS, BUY, PENDING, A, B, ack, changes, known, make
 

@@ -23,7 +23,8 @@ from heartbeat_trio.orders import (
     OrderRecord,
     OrderState,
 )
-from heartbeat_trio.sansio.orders import BOOK_QUESTION, SETTLED, STATES, TRANSITIONS, OrderLedger, Stage, Step
+from heartbeat_trio.sansio.order_books import BOOK_QUESTION
+from heartbeat_trio.sansio.orders import SETTLED, STATES, TRANSITIONS, OrderLedger, Stage, Step
 from heartbeat_trio.server.order_book import MARGIN, _decide, _Row
 
 A, B = Line("a", 1), Line("b", 1)
