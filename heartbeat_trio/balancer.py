@@ -115,8 +115,8 @@ class Balancer:
     async def resolve(self, order_id: str) -> OrderRecord:
         """Ask living servers what became of an order, its own first, until one can say.
 
-        A server with a shared book that does not know the order refuses it from then on, so that "rejected" is final. An
-        order that never left is returned as it is.
+        A server that has the book of the server that got the order, and finds no such order in it, refuses it from then on,
+        so that "rejected" is final. Answers from other books settle nothing. An order that never left is returned as it is.
 
         Ask soon: servers remember orders for 10 minutes, and so fence them only in the first 9. Of an older one they cannot
         say whether it came; it stays ambiguous, its reason says so, and only the exchange's own records tell.
@@ -218,6 +218,7 @@ class Balancer:
         """Send what waits whenever a line stands: the session has it only after it was told."""
         while True:
             await self._courier.connected.wait()
+            self._courier.ask_books()
             self._courier.dispatch_waiting()
 
     async def watch(self) -> None:
@@ -261,9 +262,9 @@ async def open_balancer(
 ) -> AsyncIterator[Balancer]:
     """Keep a session to each endpoint, and send orders to the best, for the length of the block.
 
-    The endpoints must be servers of the same orders: either all of them share a book, or none of them does. The other
-    arguments are those of `open_session`, for every session; the heartbeat is adaptive by default, so that a failing
-    endpoint is left as soon as it is suspect.
+    The endpoints should be servers of the same orders, with one book: a server answers for another only if both told the
+    same book's id, for which each is asked when it is connected. The other arguments are those of `open_session`, for every
+    session; the heartbeat is adaptive by default, so that a failing endpoint is left as soon as it is suspect.
 
     One session's end leaves the others alone. When the last one has given up, the block is cancelled and its error comes out
     of it, bare.

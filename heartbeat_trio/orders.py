@@ -39,14 +39,17 @@ class OrderAck(msgspec.Struct, frozen=True):
         id: The order's.
         state: `acknowledged`, `rejected`, or `unknown` (no answer at all: this server cannot tell).
         reason: Why, for people; "" where there is nothing to say.
-        is_authoritative: Whether the server answers from a book that it shares with the others, so that its answer
-            holds for all of them.
+        is_authoritative: Whether the server answers from a book that it shares with others, so that its answer holds for
+            all that have this very book.
+        book: That book's id, 1 to 64 of ``A-Z a-z 0-9 . _ -``; "": it has none, or the server does not tell. Without it
+            no server's answer counts for an order that another one got.
     """
 
     id: str
     state: AckState
     reason: str = ""
     is_authoritative: bool = False
+    book: str = ""
 
 
 class OrderQuery(msgspec.Struct, frozen=True):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 import trio
 
 from heartbeat_trio import (
+    BalancerPolicy,
     EndpointChanged,
     EndpointState,
     Order,
@@ -24,6 +26,7 @@ from heartbeat_trio import (
     Switched,
     open_balancer,
 )
+from heartbeat_trio.server.order_book import FENCED
 from tests.test_command_line import COMMAND, run
 from tests.test_recovery import Line, Process, running, running_server, url_of
 
@@ -111,6 +114,56 @@ def test_the_command_tells_what_became_of_each(tmp_path: Path) -> None:
     told = [line for line in client.events("order") if line["to"] == "ambiguous"]
     assert summary["was_ambiguous"] == len(told)
     assert sum(each["share"] for each in summary["endpoints"]) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_stopped_server_and_a_backup_with_a_file_of_its_own(tmp_path: Path, is_shared: bool) -> None:
+    """SIGSTOP, an order into its socket, SIGCONT: executed, and never told rejected; with one file it is fenced at both."""
+    paths = [tmp_path / "book", tmp_path / ("book" if is_shared else "other")]
+    with ExitStack() as stack:
+        started = [start(stack, path) for path in paths]
+        servers = {
+            url_of("tcp", listening): (server, path) for (server, listening), path in zip(started, paths, strict=True)
+        }
+        state = trio.run(send_to_a_stopped_server, servers)
+        executed = {path: SqliteOrderBook(path).acknowledged() for path in paths}
+    assert state is (OrderState.REJECTED if is_shared else OrderState.ACKNOWLEDGED)
+    assert is_shared != any("late" in orders for orders in executed.values())
+
+
+async def send_to_a_stopped_server(servers: dict[str, tuple[Process, Path]]) -> OrderState:
+    """What is known in the end of an order that its server gets when it wakes up, after the backup was asked about it."""
+    late = Order("late", "BTCUSD", "buy", 1.0)
+    with trio.fail_after(8):
+        async with open_balancer(list(servers), policy=BalancerPolicy(answer_timeout=0.5)) as balancer:
+            while any(each.state is EndpointState.DOWN for each in balancer.endpoints()):
+                await trio.sleep(0.01)
+            first = await balancer.send_order(Order("first", "BTCUSD", "buy", 1.0))
+            best = first.endpoint
+            assert best is not None
+            stopped, path = servers[best]
+            stopped.popen.send_signal(signal.SIGSTOP)
+            with pytest.raises(OrderAmbiguous, match=f"no answer came from {best} within 0.5 s"):
+                await balancer.send_order(late)
+            try:
+                settled = await balancer.resolve("late")
+            except OrderAmbiguous as error:
+                [other] = servers.keys() - {best}
+                assert f"{other} was asked, and has another order book than {best} had" in str(error)
+            else:
+                assert (OrderState.REJECTED, FENCED) == (settled.state, settled.reason)
+            finally:
+                stopped.popen.send_signal(signal.SIGCONT)
+            while not copies_of("late", path) or (record := balancer.order("late")) is None or not record.settled_at:
+                await trio.sleep(0.01)
+            return record.state
+
+
+def copies_of(order_id: str, path: Path) -> int:
+    """How often an order came, by a server's book; a fence is no copy."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+        [[copies]] = file.execute("SELECT COALESCE(SUM(copies), 0) FROM orders WHERE id = ?", (order_id,))
+    return int(copies)
 
 
 def test_the_table_for_people() -> None:

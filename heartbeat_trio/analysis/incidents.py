@@ -122,8 +122,10 @@ def _with_others(found: list[_Found], lines: int) -> list[_Found]:
 
 
 def _bad_times(time: SessionTime) -> Iterator[_Found]:
-    """Outages and other trouble. A connection that shows trouble as soon as it stands never proved to live: a frozen
-    server's kernel goes on accepting. So that trouble belongs to the outage before it."""
+    """Outages and other trouble, which belongs to the outage before it where no connection proved to live between them.
+
+    A frozen server's kernel goes on accepting.
+    """
     outages = list(_outages(time))
     for trouble in _troubles(time):
         index = next((i for i, each in enumerate(outages) if 0 <= trouble.begun - each.ended <= PROVEN), None)

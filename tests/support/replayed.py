@@ -292,10 +292,10 @@ def _cells(entries: list[PingEntry]) -> Cells:
 def judge_live(
     truth: Truth, connections: list[Recorded], policy: HeartbeatPolicy, *, every: int = 1, phase: int = 0
 ) -> tuple[int, int]:
-    """Losses, and false ones, of another policy live on the same line, with the ticks of the recorded one (or some of them).
+    """Losses, and false ones, of another policy live on the same line, with the ticks of the recorded one (or some).
 
-    After a verdict it begins anew with the next tick of the same connection; pongs of older pings are bytes to it, if anybody
-    waited for them.
+    After a verdict it begins anew with the next tick of the same connection; pongs of older pings are bytes to it, if
+    anybody waited for them.
     """
     losses = false = 0
     for connection in connections:
