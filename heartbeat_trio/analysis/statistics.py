@@ -1,0 +1,108 @@
+"""Intervals that need no assumption about how anything is distributed, but for counts of losses (Poisson). All at 95 %."""
+
+from __future__ import annotations
+
+from math import nan
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import binom, chi2
+
+from .findings import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .tables import Floats
+
+TAIL = 0.025
+ONE_SIDED = 0.05
+RESAMPLES = 2000
+SEED = 20_190_823
+"""The same journals give the same report."""
+
+MINIMUM_DAYS = 3
+MINIMUM_SAMPLE = 5
+"""Observations below which resampling them says nothing."""
+
+Z = 1.959963984540054
+"""The normal quantile of 1 - TAIL."""
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """A share with its Wilson score interval (Wilson, JASA 22, 1927)."""
+    if not n:
+        return Estimate(None)
+    share, square = successes / n, Z * Z
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    half = Z / (1 + square / n) * (share * (1 - share) / n + square / (4 * n * n)) ** 0.5
+    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half), n)
+
+
+def time_between(seconds: float, count: int) -> Estimate:
+    """Mean time between events, with the exact Poisson interval; without any, ``low`` is a one-sided bound.
+
+    Args:
+        seconds: In which they were counted.
+        count: How many there were.
+    """
+    if seconds <= 0:
+        return Estimate(None, n=count)
+    if not count:
+        return Estimate(None, low=float(2 * seconds / chi2.isf(ONE_SIDED, 2)))
+    low = float(2 * seconds / chi2.isf(TAIL, 2 * count + 2))
+    return Estimate(seconds / count, low, float(2 * seconds / chi2.ppf(TAIL, 2 * count)), count)
+
+
+def order_ranks(n: int, q: float) -> tuple[int | None, int | None]:
+    """Ranks (from 0) of the observations between which the q-quantile lies; None where so few cannot bound it."""
+    low, high = int(binom.ppf(TAIL, n, q)) - 1, int(binom.ppf(1 - TAIL, n, q))
+    return low if low >= 0 else None, high if high < n else None
+
+
+def median(values: Sequence[float]) -> Estimate:
+    """The median with its order-statistic interval."""
+    if not values:
+        return Estimate(None)
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    low, high = order_ranks(len(ordered), 0.5)
+    bounds = [None if rank is None else float(ordered[rank]) for rank in (low, high)]
+    return Estimate(float(np.median(ordered)), bounds[0], bounds[1], len(ordered))
+
+
+def mean(values: Sequence[float]) -> Estimate:
+    """The mean with a bootstrap interval, for what is skewed; without interval below `MINIMUM_SAMPLE`."""
+    n = len(values)
+    if n < MINIMUM_SAMPLE:
+        return Estimate(float(np.mean(values)) if n else None, n=n)
+    sample = np.asarray(values, dtype=np.float64)
+    rng = np.random.default_rng(SEED)
+    means = np.array([sample[rng.integers(0, n, n)].mean() for _ in range(RESAMPLES)])
+    low, high = np.quantile(means, [TAIL, 1 - TAIL])
+    return Estimate(float(sample.mean()), float(low), float(high), n)
+
+
+def share_of_time(parts: Floats, wholes: Floats) -> Estimate:
+    """The share of a time, with an interval over its days, which are resampled whole: what goes wrong is not independent.
+
+    No interval below `MINIMUM_DAYS`, and none where nothing ever went wrong: resampling knows only what happened.
+
+    Args:
+        parts: Seconds of each day that count.
+        wholes: Seconds of each day.
+    """
+    has_time = wholes > 0
+    parts, wholes = parts[has_time], wholes[has_time]
+    n = len(wholes)
+    if not n:
+        return Estimate(None)
+    share = min(1.0, float(parts.sum() / wholes.sum()))
+    if n < MINIMUM_DAYS or np.all(parts >= wholes):
+        return Estimate(share, n=n)
+    rng = np.random.default_rng(SEED)
+    shares = np.full(RESAMPLES, nan)
+    for index in range(RESAMPLES):
+        chosen = rng.integers(0, n, n)
+        shares[index] = parts[chosen].sum() / wholes[chosen].sum()
+    low, high = np.quantile(shares, [TAIL, 1 - TAIL])
+    return Estimate(share, float(low), min(1.0, float(high)), n)

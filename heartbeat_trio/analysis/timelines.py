@@ -1,0 +1,121 @@
+"""What happened around an incident, in a few sentences: before, during and after."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from .findings import Moment
+from .losses import cause_of
+from .sentences import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .spans import SessionTime
+    from .tables import Happening
+
+BEFORE, AFTER = 60.0, 30.0
+"""Seconds that are told before and after."""
+
+Phase = Literal["before", "during", "after"]
+LIMITS: dict[Phase, tuple[int, int]] = {"before": (0, 5), "during": (7, 3), "after": (3, 0)}
+"""Moments that are told first and last of each phase; what is left out between them is counted."""
+
+ATTEMPTS = frozenset({"connecting", "retry_scheduled", "throttled"})
+"""What belongs to an attempt to connect, and says nothing by itself."""
+
+COUNTED = "attempts"
+
+
+class _Told(NamedTuple):
+    t: float
+    key: str
+    text: str
+
+
+def timeline(
+    time: SessionTime, begun: float, ended: float, *, failures: Sequence[Happening] = (), is_silent: bool = False
+) -> tuple[Moment, ...]:
+    """The moments of one session around an incident.
+
+    Args:
+        time: The session.
+        begun: When the incident began, by the program's clock.
+        ended: When it was over.
+        failures: Failed attempts among its records.
+        is_silent: Whether it began with a last sign of life, of which there is no record.
+    """
+    start = bisect_left(time.told, begun - BEFORE, key=lambda each: each.t)
+    told = [each for each in time.told[start:] if each.t <= ended + AFTER]
+    said = _say(told, {id(each) for each in failures})
+    if is_silent:
+        said.append(_Told(begun, "life", "the last sign of life"))
+    phases: dict[Phase, list[_Told]] = {"before": [], "during": [], "after": []}
+    for each in sorted(said, key=lambda each: each.t):
+        phases["before" if each.t < begun else "during" if each.t <= ended else "after"].append(each)
+    return tuple(
+        Moment(time.labels.at(each.t), each.t - begun, phase, each.text)
+        for phase, some in phases.items()
+        for each in _shorten(_fold(some), *LIMITS[phase])
+    )
+
+
+def _say(told: Sequence[Happening], failures: set[int]) -> list[_Told]:
+    """Sentences; attempts that failed in a row are one."""
+    said: list[_Told] = []
+    row: list[Happening] = []
+    for each in told:
+        if id(each) in failures:
+            row.append(each)
+        elif each.event not in ATTEMPTS:
+            said += _attempts(row)
+            row = []
+            text = sentence(each)
+            if text is not None:
+                said.append(_Told(each.t, _key(each), text))
+    return said + _attempts(row)
+
+
+def _key(each: Happening) -> str:
+    """What makes two records the same to people, so that only one is told. Verdicts, losses and states are told each."""
+    return "" if each.event in ("lost", "state", "connected", "gate") else each.event
+
+
+def _attempts(row: list[Happening]) -> list[_Told]:
+    if not row:
+        return []
+    causes = ", ".join(
+        f"{cause.replace('_', ' ')}{'' if count == len(row) else f' ({count})'}"
+        for cause, count in Counter(map(cause_of, row)).most_common()
+    )
+    many = f"{len(row)} attempts failed in {row[-1].t - row[0].t:.0f} s" if len(row) > 1 else "an attempt failed"
+    return [_Told(row[0].t, COUNTED, f"{many}: {causes}")]
+
+
+def _fold(some: list[_Told]) -> list[_Told]:
+    """One moment for several of a kind in a row."""
+    folded: list[_Told] = []
+    more = 0
+    for index, each in enumerate(some):
+        if folded and each.key and each.key == folded[-1].key:
+            more += 1
+        else:
+            folded.append(each)
+            more = 0
+        is_last = index + 1 == len(some) or some[index + 1].key != each.key
+        if more and is_last:
+            folded[-1] = folded[-1]._replace(
+                text=f"{folded[-1].text} (and {more} more until {each.t - folded[-1].t:.0f} s later)"
+            )
+    return folded
+
+
+def _shorten(some: list[_Told], first: int, last: int) -> list[_Told]:
+    left_out = len(some) - first - last
+    if left_out <= 1:  # a line that says that one line is missing is no shorter
+        return some
+    middle = some[first : len(some) - last]
+    mark = _Told(middle[0].t, "", f"{left_out} more")
+    return [*some[:first], mark, *some[len(some) - last :]]
