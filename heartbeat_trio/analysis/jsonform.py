@@ -61,7 +61,7 @@ def _described() -> dict[str, Any]:
 def _anything(kind: type) -> dict[str, Any]:
     """`Finding.details` hold what their kind says: no more is promised."""
     if kind is object:
-        return {}
+        return {"description": "Whatever `kind` says."}
     raise NotImplementedError(f"{kind} has no place in a report")
 
 
@@ -73,7 +73,9 @@ def is_time(name: str) -> bool:
 def _times(described: dict[str, Any]) -> dict[str, Any]:
     if described.get("type") == "number":
         return {**described, "type": "string", "format": TIME}
-    return {**described, "anyOf": [_times(each) for each in described["anyOf"]]}
+    if "anyOf" in described:
+        return {**described, "anyOf": [_times(each) for each in described["anyOf"]]}
+    return described
 
 
 def _plain(value: object) -> object:

@@ -62,11 +62,7 @@ def _inset(words: str | Text, by: int = 2) -> Padding:
 
 
 def _head(report: Report, clock: Clock) -> Text:
-    told = [wording.plural(len(report.lines), "line"), wording.plural(report.sources.pings, "ping")]
-    if report.lines:
-        begun, ended = min(each.begun_at for each in report.lines), max(each.ended_at for each in report.lines)
-        told = [clock.window(begun, ended), wording.seconds(ended - begun), *told]
-    return Text(f"{', '.join(told)}; times in {report.zone}")
+    return Text(f"{', '.join(wording.covered(report, clock))}; times in {report.zone}")
 
 
 def _advice(report: Report, clock: Clock, names: tuple[str, ...]) -> Iterable[RenderableType]:

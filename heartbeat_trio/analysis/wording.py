@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Words: TypeAlias = Callable[[float | None], str]
 
 UNKNOWN = "-"
+DAY = 86_400.0
 UNITS = ((172_800.0, 86_400.0, "d"), (7_200.0, 3_600.0, "h"), (600.0, 60.0, "min"))
 IN_SECONDS: frozenset[str] = frozenset({"period", "idle_kill"})
 """Kinds of findings whose effect is a length of time and no fraction."""
@@ -180,6 +181,16 @@ def no_advice(report: Report) -> str:
 def not_enough(missing: NotEnough) -> str:
     """What could not be looked for yet."""
     return f"not enough data yet: {missing.have} of {missing.need} {missing.unit}"
+
+
+def covered(report: Report, clock: Clock) -> list[str]:
+    """What the report is about: which time, how many lines and pings."""
+    told = [plural(len(report.lines), "line"), plural(report.sources.pings, "ping")]
+    if not report.lines:
+        return told
+    begun, ended = min(each.begun_at for each in report.lines), max(each.ended_at for each in report.lines)
+    length = ended - begun
+    return [clock.window(begun, ended), plural(round(length / DAY), "day") if length >= 2 * DAY else seconds(length), *told]
 
 
 def names(report: Report) -> tuple[str, ...]:

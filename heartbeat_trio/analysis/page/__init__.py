@@ -74,18 +74,14 @@ def _sections(report: Report) -> tuple[Html, ...]:
 
 
 def _top(report: Report) -> Html:
-    clock = wording.Clock(report.zone)
-    parts = [f"{wording.plural(len(report.lines), 'line')}", wording.plural(report.sources.pings, "ping")]
-    if report.lines:
-        begun, ended = min(each.begun_at for each in report.lines), max(each.ended_at for each in report.lines)
-        parts = [clock.window(begun, ended), wording.seconds(ended - begun), *parts]
     half = tag("svg", tag("path", d="M8 1a7 7 0 0 1 0 14Z"), tag("circle", cx=8, cy=8, r=7), viewBox="0 0 16 16", aria_hidden="true")
     words = tag("span", "Dark or light")
     toggle = tag("button", half, words, type="button", id="theme", class_="toggle", aria_label="Dark or light")
     shown = [each for each in SECTIONS if each[0] != "replay" or any(curve.points for curve in report.replays)]
     shown = shown if report.lines else [shown[0], shown[-1]]
     links = (tag("a", title, href=f"#{name}") for name, title in shown)
-    words = tag("div", tag("h1", "Connection stability"), tag("p", dots([*parts, f"times in {report.zone}"])))
+    told = [*wording.covered(report, wording.Clock(report.zone)), f"times in {report.zone}"]
+    words = tag("div", tag("h1", "Connection stability"), tag("p", dots(told)))
     return tag("header", tag("div", words, toggle, class_="top"), tag("nav", *links, aria_label="Sections"), class_="page")
 
 

@@ -30,7 +30,7 @@ LEAST_POINTS, MOST_POINTS = 100, 300
 GRADES = (0.9999, 0.999, 0.99, 0.95)
 """Below these a day is worse by one grade."""
 GRADE_WORDS = ("99.99 % and more", "99.9 % and more", "99 % and more", "95 % and more", "less than 95 %")
-CURVES = ("p50", "p95", "p99")
+CURVES = {"p50": "p50: half were quicker", "p95": "p95: 19 in 20 were", "p99": "p99: 99 in 100 were"}
 
 
 class Bar(NamedTuple):
@@ -154,9 +154,10 @@ def rtt_section(report: Report, clock: Clock, names: tuple[str, ...]) -> Html:
         return section("rtt", "Round trips over time", "", nothing("No round trip was measured."))
     span = min(each.begun_at for each in report.rtt), max(each.begun_at for each in report.rtt)
     drawn = [_rtt_figure(report, clock, names[line], line, by_line[line], span) for line in sorted(by_line)]
-    words = f"On the wire, in milliseconds, by {wording.seconds(report.rtt_step)}; times in {report.zone}."
-    curves = (("curve p50", "p50: half were quicker"), ("curve p95", "p95"), ("curve p99", "p99: 1 in 100 was slower"))
-    return section("rtt", "Round trips over time", words, legend(curves), multiples(drawn))
+    step = f"{report.rtt_step / 3600:g} h" if report.rtt_step >= 3600 else f"{report.rtt_step / 60:g} min"
+    words = f"On the wire, in milliseconds, measured anew each {step}; times in {report.zone}."
+    shown = [(f"curve {name}", told) for name, told in CURVES.items() if any(getattr(each, name) for each in report.rtt)]
+    return section("rtt", "Round trips over time", words, legend(shown), multiples(drawn))
 
 
 def _rtt_figure(
