@@ -1,4 +1,4 @@
-"""The command line: ``heartbeat-trio serve``, ``watch``, ``balance``, ``journal``, ``analyze``. Options in, exit code out."""
+"""The command line: ``heartbeat-trio serve``, ``watch``, ``balance``, ``journal``, ``analyze``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ USAGE = 2
 
 app = cyclopts.App(
     name="heartbeat-trio",
-    help="Connections to quote servers that stay alive: run a server, watch some, balance orders, read what failed, or learn from it.",
+    help="Connections to quote servers that stay alive: serve, watch, balance orders, read what failed, learn from it.",
     help_format="rst",
     version_flags=["--version"],
     result_action="return_value",

@@ -1,9 +1,9 @@
 """A report as one JSON document, and its JSON Schema.
 
 The document is a `findings.Report`, field by field, with its durations in seconds and its shares as fractions. Fields named
-``..._at``, and ``at`` of an incident's moments, are ISO 8601 in UTC with microseconds: ``2026-11-24T20:36:21.000000Z``. What is not
-known is null; there is no NaN and no infinity. ``schema`` rises when a field changes its meaning or goes; new fields may come at
-any time, so that readers should ignore what they do not know. Indexes named ``line`` and ``others`` are places in ``lines``.
+``..._at``, and ``at`` of an incident's moments, are ISO 8601 in UTC with microseconds: ``2026-11-24T20:36:21.000000Z``. What is
+not known is null; there is no NaN and no infinity. ``schema`` rises when a field changes its meaning or goes; new fields may
+come at any time, so that readers should ignore what they do not know. ``line`` and ``others`` are places in ``lines``.
 
 `schema` is what ``heartbeat-trio analyze --schema`` prints.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
@@ -22,6 +22,8 @@ from .findings import Report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+JSON: TypeAlias = Any
+"""What JSON can hold, or what stands for it before its times are written."""
 TIME = "date-time"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -85,7 +87,7 @@ def _plain(value: object) -> object:
     raise NotImplementedError(f"{type(value)} has no place in a report")
 
 
-def _walk(value: Any, convert: Callable[[str, Any], Any], name: str = "") -> Any:
+def _walk(value: JSON, convert: Callable[[str, JSON], JSON], name: str = "") -> JSON:
     if isinstance(value, dict):
         return {key: _walk(each, convert, key) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -93,7 +95,7 @@ def _walk(value: Any, convert: Callable[[str, Any], Any], name: str = "") -> Any
     return convert(name, value)
 
 
-def _written(name: str, value: Any) -> Any:
+def _written(name: str, value: JSON) -> JSON:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if is_time(name) and isinstance(value, int | float):
@@ -101,7 +103,7 @@ def _written(name: str, value: Any) -> Any:
     return float(value) if isinstance(value, float) else value
 
 
-def _read(name: str, value: Any) -> Any:
+def _read(name: str, value: JSON) -> JSON:
     if is_time(name) and isinstance(value, str):
         return datetime.fromisoformat(value).timestamp()
     return value

@@ -1,4 +1,4 @@
-"""A report for people in a terminal, through rich: the advice first, then each line, what was worst, and what is a pattern."""
+"""A report for people in a terminal, through rich: the advice, each line, what was worst, and what is a pattern."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def _key(report: Report) -> Iterable[RenderableType]:
     """Time of our own, which is in no figure, where there was some."""
     ours = sum(each.ours for each in report.lines)
     if ours:
-        yield _inset(Text(f"not counted: {wording.seconds(ours)} in which our own program or clock was at fault", style="dim"))
+        yield _inset(
+            Text(f"not counted: {wording.seconds(ours)} in which our own program or clock was at fault", style="dim")
+        )
 
 
 def _incidents(report: Report, clock: Clock, names: tuple[str, ...]) -> Iterable[RenderableType]:

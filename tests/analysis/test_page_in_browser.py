@@ -29,7 +29,8 @@ FLAGS = (
 PHONE, SMALL, DESKTOP = (390, 844), (360, 640), (1280, 900)
 FAINT = """
 const parse = (color) => (color.match(/[\\d.]+/g) || []).map(Number);
-const light = (rgb) => rgb.slice(0, 3).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+const light = (rgb) => rgb.slice(0, 3).map((v) => linear(v / 255))
   .reduce((sum, v, n) => sum + v * [0.2126, 0.7152, 0.0722][n], 0);
 const behind = (element) => {
   for (let each = element; each; each = each.parentElement) {
@@ -80,13 +81,13 @@ def look(browser: webdriver.Chrome, address: str, size: tuple[int, int], theme: 
     """Open a page as a screen of that size, in a theme, would."""
     screen = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 800}
     wish = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)  # type: ignore[no-untyped-call]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)  # type: ignore[no-untyped-call]
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
     browser.get(address)
 
 
 def run(browser: webdriver.Chrome, script: str, *arguments: object) -> Any:
-    return browser.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+    return browser.execute_script(script, *arguments)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -95,7 +96,7 @@ def test_it_is_quiet_and_fits(browser: webdriver.Chrome, page: str, size: tuple[
     """No error, no request, no script of a stranger, no sideways scrolling, and every text stands out from its ground."""
     look(browser, page, size, theme)
 
-    assert [] == browser.get_log("browser")  # type: ignore[no-untyped-call]
+    assert [] == browser.get_log("browser")
     assert [] == run(browser, "return performance.getEntriesByType('resource').map((each) => each.name)")
     assert 1 == run(browser, "return document.scripts.length")
     assert run(browser, "return document.documentElement.scrollWidth") <= size[0]
@@ -107,7 +108,7 @@ def test_it_is_quiet_and_fits(browser: webdriver.Chrome, page: str, size: tuple[
 
 
 def test_the_advice_is_what_is_seen_first(browser: webdriver.Chrome, page: str) -> None:
-    """On a desktop the first recommendation, its change and its evidence stand within the first screen;"""
+    """On a desktop the first recommendation, its change and its evidence stand within the first screen."""
     look(browser, page, DESKTOP, "light")
     card = browser.find_element(By.CSS_SELECTOR, "#advice article")
 
@@ -125,7 +126,9 @@ def test_everything_drawn_has_words(browser: webdriver.Chrome, page: str) -> Non
         "!svg.getAttribute('aria-label') && svg.getAttribute('aria-hidden') !== 'true').map((svg) => svg.outerHTML)",
     )
     assert [] == unnamed
-    labels = run(browser, "return [...document.querySelectorAll('svg[role=img]')].map((svg) => svg.getAttribute('aria-label'))")
+    labels = run(
+        browser, "return [...document.querySelectorAll('svg[role=img]')].map((svg) => svg.getAttribute('aria-label'))"
+    )
     assert len(labels) == 3 + 3 + 3  # ribbons, round trips, policies
     assert all(any(each.isdigit() for each in label) for label in labels)
     assert run(browser, "return [...document.querySelectorAll('figure')].every((each) => each.querySelector('table'))")
@@ -180,7 +183,7 @@ def test_printing_opens_what_is_folded(browser: webdriver.Chrome, page: str) -> 
     count = "return document.querySelectorAll('details[open]').length"
     run(browser, "dispatchEvent(new Event('beforeprint'))")
     opened = run(browser, count)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})  # type: ignore[no-untyped-call]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     ink = run(browser, "return getComputedStyle(document.body).color")
     run(browser, "dispatchEvent(new Event('afterprint'))")
 
@@ -197,9 +200,9 @@ def test_the_picture_for_the_readme(browser: webdriver.Chrome, tmp_path: Path) -
     if not given:
         page.write_text(render_page(make_report()), encoding="utf-8")
     look(browser, page.resolve().as_uri(), (1280, 1500), "light")
-    part = {"x": 0, "y": 0, "width": 1280, "height": 1500, "scale": 0.75}
+    part = {"x": 0, "y": 0, "width": 1280, "height": 1500, "scale": 0.7}
     wish = {"format": "png", "captureBeyondViewport": True, "clip": part}
-    taken = browser.execute_cdp_cmd("Page.captureScreenshot", wish)  # type: ignore[no-untyped-call]
+    taken = browser.execute_cdp_cmd("Page.captureScreenshot", wish)
     picture = base64.b64decode(taken["data"])
     Path(os.environ["HEARTBEAT_TRIO_SCREENSHOT"]).write_bytes(picture)
     assert len(picture) < 200_000

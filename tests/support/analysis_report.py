@@ -121,8 +121,8 @@ def _advice(days: int) -> tuple[Recommendation, ...]:
         Recommendation(
             id="ping-interval-1",
             line=1,
-            claim="Connections that were idle for 350 s or more were dead: 27 of 27. Something on the way, a NAT or a proxy, "
-            "forgets them.",
+            claim="Connections that were idle for 350 s or more were dead: 27 of 27. Something on the way, a NAT or "
+            "a proxy, forgets them.",
             effect=Estimate(0.63, 0.48, 0.76, 27),
             n=27,
             p_adjusted=0.0004,
@@ -224,7 +224,9 @@ def _incident(number: int, lines: int, days: int) -> Incident:
         duration=duration,
         cause="local_stall" if is_ours else "pong_timeout",
         blame="LOCAL_STALL" if is_ours else "PEER_SILENT",
-        detail="our own program did not run" if is_ours else "no pong, 3 missed: the peer's machine answers but says nothing",
+        detail="our own program did not run"
+        if is_ours
+        else "no pong, 3 missed: the peer's machine answers but says nothing",
         detected_after=None if is_ours else 15.2,
         losses=0 if is_ours else 2,
         others=tuple(n for n in range(min(lines, 3)) if n != number % lines) if number == 1 else (),
@@ -275,7 +277,9 @@ def _day(line: int, day: int, rng: random.Random) -> Day:
 def _rtt(line: int, step: int, rng: random.Random) -> RttPoint:
     at = BEGUN + step * 10_800
     is_after = line == 1 and at > BEGUN + 17.3 * DAY
-    median = MEDIANS[line % 3] * (1.45 if is_after else 1) * (1 + 0.12 * math.sin(step / 8 * math.tau)) * rng.uniform(0.96, 1.05)
+    median = (
+        MEDIANS[line % 3] * (1.45 if is_after else 1) * (1 + 0.12 * math.sin(step / 8 * math.tau)) * rng.uniform(0.96, 1.05)
+    )
     if line == 2 and 72 <= step < 96 and step != 80:
         return RttPoint(line, at, median, None, None, 3)
     spike = rng.choices((1.0, 3.0), (30, 1))[0]

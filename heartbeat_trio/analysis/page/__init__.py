@@ -74,7 +74,9 @@ def _sections(report: Report) -> tuple[Html, ...]:
 
 
 def _top(report: Report) -> Html:
-    half = tag("svg", tag("path", d="M8 1a7 7 0 0 1 0 14Z"), tag("circle", cx=8, cy=8, r=7), viewBox="0 0 16 16", aria_hidden="true")
+    half = tag(
+        "svg", tag("path", d="M8 1a7 7 0 0 1 0 14Z"), tag("circle", cx=8, cy=8, r=7), viewBox="0 0 16 16", aria_hidden="true"
+    )
     words = tag("span", "Dark or light")
     toggle = tag("button", half, words, type="button", id="theme", class_="toggle", aria_label="Dark or light")
     shown = [each for each in SECTIONS if each[0] != "replay" or any(curve.points for curve in report.replays)]
@@ -90,9 +92,7 @@ def _asset(name: str) -> Html:
 
 
 def _policy(style: str, script: str) -> str:
-    return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
-    )
+    return f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
 
 
 def _hash(source: str) -> str:

@@ -35,7 +35,9 @@ def _card(advice: Recommendation, clock: Clock, names: tuple[str, ...]) -> Html:
         tag(
             "div",
             tag("p", advice.claim, class_="claim"),
-            facts((("Gain", join((advice.gain, bound))), ("Against", advice.against), ("Evidence", evidence(advice, clock)))),
+            facts(
+                (("Gain", join((advice.gain, bound))), ("Against", advice.against), ("Evidence", evidence(advice, clock)))
+            ),
         ),
         class_=f"card advice {advice.confidence}",
         id=advice.id if advice.id.replace("-", "").isalnum() else None,
@@ -76,7 +78,7 @@ def overview(report: Report) -> Html:
 
 def _tile(name: str, value: Estimate, words: wording.Words) -> Html:
     between = wording.interval(value, words)
-    note = f"95 %: {between}" if between else f"n = {wording.grouped(value.n)}"
+    note = between or f"n = {wording.grouped(value.n)}"
     return tag("div", tag("span", name), tag("strong", wording.estimate(value, words)), tag("small", note), class_="tile")
 
 
@@ -85,7 +87,7 @@ def _percentile_tile(line: LineReport, q: float, name: str) -> Html:
     if found is None:
         return Html()
     unit = tag("abbr", "ms", title="milliseconds")
-    note = f"95 %: {wording.interval(found.rtt, wording.milliseconds)} ms" if found.rtt.low is not None else ""
+    note = f"{wording.interval(found.rtt, wording.milliseconds)} ms" if found.rtt.low is not None else ""
     value = join((wording.rtt(line, q), " ", unit))
     return tag("div", tag("span", name), tag("strong", value), tag("small", note), class_="tile")
 
@@ -114,8 +116,8 @@ def summary_section(report: Report, names: tuple[str, ...]) -> Html:
     if report.overall is not None and len(report.lines) > 1:
         rows.append(_row("All lines", report.overall))
     lead = (
-        "Small: the 95 % interval, and attempts to connect that failed. Own time, in which our own program did not run or our "
-        "clock was set, is in no other figure."
+        "Small, here and above: the 95 % interval, and attempts to connect that failed. Own time, in which our own program did "
+        "not run or our clock was set, is in no other figure."
     )
     return section("lines", "Lines", lead, table(HEAD, rows, "How stable each line was", kind="summary"))
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from ..findings import ReplayCurve, ReplayPoint, Report
     from .scales import Axis
 
-MAX_POINTS = 48
-"""Points of one curve: those that are best for something, the recorded, the suggested, and some of the others."""
+MAX_POINTS = 600
+"""Points of all curves. Those that are best for something, the recorded and the suggested are drawn; of the others, so many
+as a curve has room for:"""
+LEAST_POINTS, MOST_POINTS = 20, 60
 
 
 def replay_section(report: Report, names: tuple[str, ...]) -> Html:
@@ -30,17 +32,19 @@ def replay_section(report: Report, names: tuple[str, ...]) -> Html:
         "Each point is a heartbeat policy, run over the recorded pings by the code that runs live: how soon it finds a dead "
         "peer, and how often it would have given up one that lived. Lower left is better."
     )
+    room = min(max(MAX_POINTS // len(curves), LEAST_POINTS), MOST_POINTS)
+    drawn = [_draw(names, each, room) for each in curves]
     samples = (
         ("point plain", "a policy"),
         ("point recorded", "the one that ran"),
         ("point suggested", "the one suggested"),
         ("point censored", "a bound only: the recording does not show more"),
     )
-    return section("replay", "Other policies, replayed", lead, legend(samples), multiples([_draw(names, c) for c in curves]))
+    return section("replay", "Other policies, replayed", lead, legend(samples), multiples(drawn))
 
 
-def _draw(names: tuple[str, ...], curve: ReplayCurve) -> Html:
-    points = choose(curve.points)
+def _draw(names: tuple[str, ...], curve: ReplayCurve, room: int) -> Html:
+    points = choose(curve.points, room)
     across = axis_of([each.detection_mean for each in points])
     up = linear_axis(_height(max(each.false_losses for each in points)))
     front = frontier(points)
@@ -74,12 +78,12 @@ def _draw(names: tuple[str, ...], curve: ReplayCurve) -> Html:
     )
 
 
-def choose(points: tuple[ReplayPoint, ...]) -> list[ReplayPoint]:
-    """The points that are drawn."""
+def choose(points: tuple[ReplayPoint, ...], most: int) -> list[ReplayPoint]:
+    """The points that are drawn: not more, unless more are needed."""
     best = set(frontier(points))
     needed = [each for each in points if is_marked(each) or (each.detection_mean, each.false_losses) in best]
     others = [each for each in points if each not in needed]
-    room = max(MAX_POINTS - len(needed), 0)
+    room = max(most - len(needed), 0)
     every = max(-(-len(others) // room), 1) if room else len(others) + 1
     kept = needed + others[::every]
     return sorted(kept, key=lambda each: (each.detection_mean, each.false_losses))
@@ -116,7 +120,10 @@ def _up_grid(axis: Axis, most: int) -> Html:
         at = axis.place(_height(mark))
         if at - above >= 0.09:
             above, y = at, percent(1 - at)
-            drawn += [tag("line", x1=0, x2="100%", y1=y, y2=y), tag("text", wording.grouped(mark), x=-9, y=y, dy=4, text_anchor="end")]
+            drawn += [
+                tag("line", x1=0, x2="100%", y1=y, y2=y),
+                tag("text", wording.grouped(mark), x=-9, y=y, dy=4, text_anchor="end"),
+            ]
     return tag("g", *drawn, class_="grid")
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 MAX_DAYS = 120
 """More days than these are drawn as weeks."""
-MAX_POINTS = 2400
+MAX_POINTS = 1800
 """Points of all lines' round trips; of more, each is the worst of several. A line may have so many:"""
-LEAST_POINTS, MOST_POINTS = 100, 300
+LEAST_POINTS, MOST_POINTS = 90, 300
 GRADES = (0.9999, 0.999, 0.99, 0.95)
 """Below these a day is worse by one grade."""
 GRADE_WORDS = ("99.99 % and more", "99.9 % and more", "99 % and more", "95 % and more", "less than 95 %")

@@ -57,7 +57,7 @@ def _grid(name: str, cells: dict[tuple[int, int], HourCell]) -> Html:
 
 def _cell(cell: HourCell | None, middle: float, digits: int) -> Html:
     if cell is None or cell.p50 is None:
-        return tag("td", "–", class_="h", title="not observed")
+        return tag("td", wording.UNKNOWN, class_="h", title="not observed")
     shade = sum(cell.p50 / middle >= least for least in STEPS) if middle > 0 else 0
     is_poor = cell.success is not None and cell.success < POOR
     told = "" if cell.success is None else f", {wording.share(cell.success)} answered"

@@ -44,7 +44,10 @@ def multiples(figures: Sequence[Html], what: str = "lines", *, shown: int = OPEN
         return tag("div", *figures, class_="multiples")
     more = tag("div", *figures[shown:], class_="multiples")
     return join(
-        (tag("div", *figures[:shown], class_="multiples"), unfolding(f"{len(figures) - shown} more {what}", more, kind="more"))
+        (
+            tag("div", *figures[:shown], class_="multiples"),
+            unfolding(f"{len(figures) - shown} more {what}", more, kind="more"),
+        )
     )
 
 
@@ -55,7 +58,7 @@ def figure(caption: object, *content: object, kind: str = "") -> Html:
 
 def breakable(name: str) -> Html:
     """A line's name, which may be broken where an address has its joints."""
-    return Html(re.sub(r"(/(?!/)|[?#])", r"\1<wbr>", text(name).replace("&#x27;", "&apos;")))
+    return Html(re.sub(r"((?<!/)/(?!/)|[?#])", r"\1<wbr>", text(name).replace("&#x27;", "&apos;")))
 
 
 def named(name: str, kind: str = "name") -> Html:

@@ -19,13 +19,12 @@ def incidents_section(report: Report, clock: Clock, names: tuple[str, ...]) -> H
     """The worst ones, which unfold."""
     if not report.incidents:
         return section("incidents", "Worst incidents", "", nothing("There was none."))
-    longest = max(each.duration for each in report.incidents) or 1.0
-    folded = (_incident(each, clock, names, longest) for each in report.incidents)
+    folded = (_incident(each, clock, names) for each in report.incidents)
     lead = f"The longest first; unfold one for its timeline. Times in {report.zone}."
     return section("incidents", "Worst incidents", lead, tag("div", *folded, class_="card list"))
 
 
-def _incident(incident: Incident, clock: Clock, names: tuple[str, ...], longest: float) -> Html:
+def _incident(incident: Incident, clock: Clock, names: tuple[str, ...]) -> Html:
     blame = tag("span", incident.blame, class_="chip") if incident.blame else ""
     summary = join(
         (
@@ -118,7 +117,10 @@ MEANINGS = (
     ("Found after", "From the last sign of life to the verdict, the median."),
     ("Back after", "From the last sign of life to the next connection, the mean."),
     ("Pings answered", "In time, of those that were decided: neither voided by a delay of our own nor cancelled."),
-    ("p50, p95, p99", "Round trips on the wire within which 50, 95 and 99 % of pings were answered; ≥: a bound, by missed ones."),
+    (
+        "p50, p95, p99",
+        "Round trips on the wire within which 50, 95 and 99 % of pings were answered; ≥: a bound, by missed ones.",
+    ),
     ("Own time", "Our own program did not run, or our clock was set. It counts for nothing and against nobody."),
     ("False loss", "A verdict after which the same connection still showed life."),
 )
