@@ -16,8 +16,9 @@ from ..exceptions import ConfigError
 from .assemble import Part, assemble
 from .cache import forget_others, keep_cells, key_of, read_cells
 from .cells import build
+from .fast import read_fast
 from .ours import merge
-from .rows import Rows, read_rows
+from .rows import read_rows
 from .sources import Gathered, open_source
 
 if TYPE_CHECKING:
@@ -114,9 +115,11 @@ class _Loading:
             return None
 
     def _read(self, source: Source, key: Key, extra: Sequence[Span]) -> FileCells:
-        with open_source(source.path) as file:
-            is_packed = source.path.suffix == ".gz"
-            rows: Rows = read_rows(file, 1 << 62 if is_packed else key.size, self._tick)
+        is_packed = source.path.suffix == ".gz"
+        rows = None if is_packed else read_fast(source.path, key.size, self._tick)
+        if rows is None:
+            with open_source(source.path) as file:
+                rows = read_rows(file, 1 << 62 if is_packed else key.size, self._tick)
         cells = build(rows, extra)
         if self._use_cache and not keep_cells(source.path, key, cells):
             self._sealed.add(source.folder)

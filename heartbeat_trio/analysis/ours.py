@@ -65,9 +65,10 @@ def steps_of(t: Minutes, at: Minutes, objects: Sequence[Told]) -> tuple[list[Spa
     jumps: list[Jump] = []
     for index in found.tolist():
         if not any(abs(int(t[index]) - each) <= NEAR for each in known):
-            by = int(offset[index] - offset[index - 1])
-            jumps.append(Jump(int(at[index]), by))
-            spans += [Span("", moment // MINUTE, moment // MINUTE) for moment in (int(at[index]), int(at[index]) - by)]
+            jumps.append(Jump(int(at[index]), int(offset[index] - offset[index - 1])))
+            between = int(t[index] - t[index - 1])
+            for begin in (int(at[index - 1]), int(at[index]) - between):  # nobody knows when in between, by either setting
+                spans.append(Span("", begin // MINUTE, (begin + between) // MINUTE))
     return spans, jumps
 
 

@@ -130,7 +130,8 @@ class Rows:
                 self._waiting.append(_decode_ping(line))
                 self.records += 1
             elif line.startswith(b'{"event":"statistics",'):
-                self._add_statistics(_decode_head(line))
+                head = _decode_head(line)
+                self.add_statistics(head.session, head.endpoint, head.t, unix(head.at))
             else:
                 self._add_other(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -158,7 +159,7 @@ class Rows:
         elif isinstance(record, PingEntry):
             self._add_strange_ping(record)
         elif record.event == "statistics":
-            self._add_statistics(_Head(record.event, record.at, record.t, record.session, record.endpoint))
+            self.add_statistics(record.session, record.endpoint, record.t, unix(record.at))
         else:
             self._add_entry(record, line)
 
@@ -177,23 +178,32 @@ class Rows:
         if entry.event not in ("journal", "session"):
             self.signs.append((t, at))
 
-    def _add_statistics(self, head: _Head) -> None:
+    def add_statistics(self, session: str | None, endpoint: str | None, seconds: float, at: int | None) -> None:
+        """A session's `statistics` as a sign of life; ``at`` is Unix microseconds, None where nobody can believe them."""
         self.records += 1
-        at, t = unix(head.at), microseconds(head.t)
-        if at is None or t is None:
+        t = microseconds(seconds)
+        if at is None or t is None or not EARLIEST <= at <= LATEST:
             self.undated += 1
             return
         sign = (t, at)
         self.signs.append(sign)
-        if head.session is None:
+        if session is None:
             return
-        seen = self.seen.get(head.session)
+        seen = self.seen.get(session)
         if seen is None:
-            self.seen[head.session] = Seen(sign, sign)
-            if head.endpoint is not None:
-                self.endpoints.setdefault(head.session, head.endpoint)
+            self.seen[session] = Seen(sign, sign)
+            if endpoint is not None:
+                self.endpoints.setdefault(session, endpoint)
         else:
             seen.first, seen.last = min(seen.first, sign), max(seen.last, sign)
+
+    def add_columns(self, columns: dict[str, Column]) -> None:
+        """Pings that were read otherwise."""
+        count = len(columns["t"])
+        self.records += count
+        self.pings += count
+        if count:
+            self._parts.append({name: columns[name].astype(dtype) for name, dtype in COLUMNS.items()})
 
     def _add_strange_ping(self, entry: PingEntry) -> None:
         """One that another program wrote, with fractions of microseconds or other gaps between its values."""
