@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SAME = 0.01
 """Seconds within which two offsets of the wall clock are one: labels are rounded, and a clock that is set jumps by more."""
 
+INSTANT = 1e-6
+"""Seconds: what ends at midnight has no part in the next day."""
+
 EARLIEST, LATEST = 0.0, 4e9
 """Labels between which days are counted: 1970 to 2096. A clock beyond is none."""
 
@@ -60,14 +63,15 @@ class Calendar:
     """
 
     def __init__(self, first: float, last: float, zone: tzinfo = UTC) -> None:
+        last = max(first, last - INSTANT)
         begin, end = (datetime.fromtimestamp(min(max(each, EARLIEST), LATEST), zone).date() for each in (first, last))
         self.dates: list[date] = [begin + timedelta(days=day) for day in range((end - begin).days + 1)]
         """One for each day."""
-        self._midnights = np.array([_midnight(each, zone) for each in [*self.dates, end + timedelta(days=1)]])
+        self._midnights = [_midnight(each, zone) for each in [*self.dates, end + timedelta(days=1)]]
 
     def day(self, at: float) -> int:
         """The index of a label's day."""
-        return min(max(int(np.searchsorted(self._midnights, at, side="right")) - 1, 0), len(self.dates) - 1)
+        return min(max(bisect_right(self._midnights, at) - 1, 0), len(self.dates) - 1)
 
     def add(self, totals: Floats, begun: float, ended: float) -> None:
         """Add the seconds between two labels to their days."""

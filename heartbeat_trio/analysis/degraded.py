@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..events import Cause
-from ..sansio.cause import explain
-from .losses import LOCAL, coincides, evidence_of, number
+from .losses import LOCAL, coincides, number
+from .sentences import blame_sentence
 
 if TYPE_CHECKING:
     from .spans import SessionTime
@@ -85,7 +84,7 @@ def _trouble(
     blame = LOCAL if is_ours else blamed.fields["blame"] if blamed else None
     missed = sum(each.event == "pong_missed" for each in records)
     text = f"{missed} {'pongs' if missed > 1 else 'pong'} missed" if missed else "an answer was overdue"
-    why = explain(Cause(blame), evidence_of(blamed) if blamed else None) if blame in Cause.__members__ else ""
+    why = blame_sentence(blame, blamed)
     return Trouble(
         begun=begun,
         told=told,

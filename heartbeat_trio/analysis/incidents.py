@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,13 +38,12 @@ class _Found:
     time: SessionTime
     begun: float
     ended: float
-    failures: tuple[Happening, ...] = ()
     is_silent: bool = False
     key: tuple[str, float] | None = None
 
     def moments(self) -> tuple[Moment, ...]:
         """What happened before, during and after."""
-        return timeline(self.time, self.begun, self.ended, failures=self.failures, is_silent=self.is_silent)
+        return timeline(self.time, self.begun, self.ended, is_silent=self.is_silent)
 
 
 def all_incidents(journals: Journals, times: Sequence[SessionTime] | None = None) -> tuple[Incident, ...]:
@@ -82,7 +81,18 @@ def _find(journals: Journals, times: Sequence[SessionTime] | None) -> list[_Foun
     times = session_times(journals) if times is None else times
     found = [each for time in times for each in (*_outages(time), *_troubles(time), *_stalls(time), *_sleeps(time))]
     found.sort(key=_order)
-    return _with_others(found, len(journals.lines))
+    return _with_others(list(_once(found)), len(journals.lines))
+
+
+def _once(found: list[_Found]) -> Iterator[_Found]:
+    """Without the stalls that two sessions of one line tell."""
+    known: set[tuple[int, tuple[str, float]]] = set()
+    for each in found:
+        if each.key is None:
+            yield each
+        elif (each.incident.line, each.key) not in known:
+            known.add((each.incident.line, each.key))
+            yield each
 
 
 def _with_others(found: list[_Found], lines: int) -> list[_Found]:
@@ -101,15 +111,7 @@ def _with_others(found: list[_Found], lines: int) -> list[_Found]:
         for index in np.flatnonzero(is_together).tolist():
             others[index].append(other)
     return [
-        _Found(
-            msgspec.structs.replace(each.incident, others=tuple(some)),
-            each.time,
-            each.begun,
-            each.ended,
-            each.failures,
-            each.is_silent,
-            each.key,
-        )
+        replace(each, incident=msgspec.structs.replace(each.incident, others=tuple(some)))
         for each, some in zip(found, others, strict=True)
     ]
 
@@ -142,7 +144,7 @@ def _outage(time: SessionTime, row: list[Outage]) -> _Found:
         losses=sum(each.loss is not None for each in row) + len(failures),
     )
     is_silent = first.loss is not None and detected_after > 0
-    return _Found(incident, time, first.begun, last.ended, failures, is_silent)
+    return _Found(incident, time, first.begun, last.ended, is_silent)
 
 
 def _detail(row: list[Outage], failures: tuple[Happening, ...]) -> str:

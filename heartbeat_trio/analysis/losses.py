@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +23,9 @@ NOTICEABLE = 1.0
 
 AFTERWARDS = 2.0
 """Seconds after an absence within which a loss is put down to it: what it cost is found out in catching up."""
+
+WAKING = 10.0
+"""Seconds after the machine's sleep in which a loss is put down to it: peers and address translators forget who sleeps."""
 
 LOOK = 1.0
 """Seconds within which an absence, or the machine's sleep, is noticed after it (`transports.clock_watch`)."""
@@ -118,17 +123,19 @@ def coincides(
         each: The record of a loss, or of pongs that are missing.
         begun: The last sign of life.
         verdict: When it was told.
-        absences: When our program did not run.
+        absences: When our program did not run; in the order of time, and apart from each other.
         sleeps: When the machine was found to have slept.
     """
-    if each.fields.get("blame") == LOCAL or any(begun - AFTERWARDS <= t <= verdict + LOOK for t, _ in sleeps):
+    if each.fields.get("blame") == LOCAL or any(begun - WAKING <= t <= verdict + LOOK for t, _ in sleeps):
         return True
     if each.fields.get("blame") == Cause.PATH_DEAD.value:
         return False
+    first = bisect_left(absences, begun - AFTERWARDS, key=lambda each: each[1])
+    near = list(takewhile(lambda each: each[0] <= verdict + LOOK, islice(absences, first, None)))
     away = max(
-        sum(max(0.0, min(right, verdict) - max(left, begun)) for left, right in absences),
+        sum(max(0.0, min(right, verdict) - max(left, begun)) for left, right in near),
         _evidence_number(each, "loop_lag") or 0.0,
     )
     return (away >= NOTICEABLE and away >= (verdict - begun) / 2) or any(
-        right - left >= NOTICEABLE and left <= verdict + LOOK and right >= verdict - AFTERWARDS for left, right in absences
+        right - left >= NOTICEABLE and right >= verdict - AFTERWARDS for left, right in near
     )

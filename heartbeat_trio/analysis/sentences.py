@@ -11,7 +11,7 @@ from ..events import Cause, Event
 from ..observe.printable import printable
 from ..observe.text import describe
 from ..sansio.cause import explain
-from .losses import evidence_of
+from .losses import blame_of, evidence_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,9 +81,15 @@ def loss_sentence(each: Happening, *, is_ours: bool) -> str:
     """Why a connection, or an attempt, was lost: in the client's words, and whose fault it was if they do not say so."""
     detail = each.fields.get("detail")
     told = printable(detail) if isinstance(detail, str) else ""
-    blame = Cause.LOCAL_STALL.value if is_ours else each.fields.get("blame")
-    why = explain(Cause(blame), evidence_of(each)) if blame in Cause.__members__ else ""
+    why = blame_sentence(blame_of(each, is_ours=is_ours), each)
     return "; ".join(part for part in (told, why if why not in told else "") if part)
+
+
+def blame_sentence(blame: str | None, each: Happening | None) -> str:
+    """Whose fault it was, and what to do; empty where nobody is to blame, or a newer version knows of whom we do not."""
+    if blame is None or blame not in Cause.__members__:
+        return ""
+    return explain(Cause(blame), None if each is None else evidence_of(each))
 
 
 def _event(each: Happening, spelling: _Spelling) -> Event:

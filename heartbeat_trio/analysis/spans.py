@@ -9,6 +9,7 @@ has failed. While the machine sleeps the program's clock stands still: sleep is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from math import fsum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -234,9 +235,7 @@ def _set_apart(stretches: list[Stretch], ours: list[tuple[float, float]]) -> lis
         since = begun
         while first < len(ours) and ours[first][1] <= begun:
             first += 1
-        for left, right in ours[first:]:
-            if left >= ended:
-                break
+        for left, right in takewhile(lambda each: each[0] < ended, islice(ours, first, None)):  # noqa: B023 - used at once
             if left > since:
                 cut.append(Stretch(kind, since, left))
             cut.append(Stretch("ours", max(left, since), min(right, ended)))

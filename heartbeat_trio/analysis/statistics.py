@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +10,15 @@ from scipy.stats import binom, chi2
 from .findings import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from .tables import Floats
+    from .tables import Floats, Ints
 
 TAIL = 0.025
 ONE_SIDED = 0.05
 RESAMPLES = 2000
+AT_ONCE = 1 << 20
+"""Observations that are drawn at once."""
 SEED = 20_190_823
 """The same journals give the same report."""
 
@@ -76,10 +77,8 @@ def mean(values: Sequence[float]) -> Estimate:
     if n < MINIMUM_SAMPLE:
         return Estimate(float(np.mean(values)) if n else None, n=n)
     sample = np.asarray(values, dtype=np.float64)
-    rng = np.random.default_rng(SEED)
-    means = np.array([sample[rng.integers(0, n, n)].mean() for _ in range(RESAMPLES)])
-    low, high = np.quantile(means, [TAIL, 1 - TAIL])
-    return Estimate(float(sample.mean()), float(low), float(high), n)
+    low, high = _bounds([sample[chosen].mean(axis=1) for chosen in _resamples(n)])
+    return Estimate(float(sample.mean()), low, high, n)
 
 
 def share_of_time(parts: Floats, wholes: Floats) -> Estimate:
@@ -99,10 +98,20 @@ def share_of_time(parts: Floats, wholes: Floats) -> Estimate:
     share = min(1.0, float(parts.sum() / wholes.sum()))
     if n < MINIMUM_DAYS or np.all(parts >= wholes):
         return Estimate(share, n=n)
+    low, high = _bounds([parts[chosen].sum(axis=1) / wholes[chosen].sum(axis=1) for chosen in _resamples(n)])
+    return Estimate(share, low, min(1.0, high), n)
+
+
+def _resamples(n: int) -> Iterator[Ints]:
+    """Indexes of `RESAMPLES` samples of the size n, some at a time so that they need little memory."""
     rng = np.random.default_rng(SEED)
-    shares = np.full(RESAMPLES, nan)
-    for index in range(RESAMPLES):
-        chosen = rng.integers(0, n, n)
-        shares[index] = parts[chosen].sum() / wholes[chosen].sum()
-    low, high = np.quantile(shares, [TAIL, 1 - TAIL])
-    return Estimate(share, float(low), min(1.0, float(high)), n)
+    left = RESAMPLES
+    while left:
+        some = min(left, max(1, AT_ONCE // n))
+        yield rng.integers(0, n, (some, n))
+        left -= some
+
+
+def _bounds(figures: list[Floats]) -> tuple[float, float]:
+    low, high = np.quantile(np.concatenate(figures), [TAIL, 1 - TAIL])
+    return float(low), float(high)

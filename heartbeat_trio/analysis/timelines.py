@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -20,11 +20,19 @@ BEFORE, AFTER = 60.0, 30.0
 """Seconds that are told before and after."""
 
 Phase = Literal["before", "during", "after"]
-LIMITS: dict[Phase, tuple[int, int]] = {"before": (0, 5), "during": (7, 3), "after": (3, 0)}
-"""Moments that are told first and last of each phase; what is left out between them is counted."""
+LIMITS: dict[Phase, tuple[int, int]] = {"before": (0, 4), "during": (5, 3), "after": (3, 0)}
+"""Moments that are told first and last of each phase; what is left out between them is counted, but for ..."""
+
+WEIGHTY = frozenset({"lost", "connected", "gave_up"})
+"""... these, at most ..."""
+
+MOST_WEIGHTY = 4
+"""... so many of a phase."""
 
 ATTEMPTS = frozenset({"connecting", "retry_scheduled", "throttled"})
 """What belongs to an attempt to connect, and says nothing by itself."""
+
+TURNS = frozenset({"connecting", "connected", "lost", "closed", "gave_up"})
 
 COUNTED = "attempts"
 
@@ -33,23 +41,22 @@ class _Told(NamedTuple):
     t: float
     key: str
     text: str
+    is_weighty: bool = False
 
 
-def timeline(
-    time: SessionTime, begun: float, ended: float, *, failures: Sequence[Happening] = (), is_silent: bool = False
-) -> tuple[Moment, ...]:
+def timeline(time: SessionTime, begun: float, ended: float, *, is_silent: bool = False) -> tuple[Moment, ...]:
     """The moments of one session around an incident.
 
     Args:
         time: The session.
         begun: When the incident began, by the program's clock.
         ended: When it was over.
-        failures: Failed attempts among its records.
         is_silent: Whether it began with a last sign of life, of which there is no record.
     """
-    start = bisect_left(time.told, begun - BEFORE, key=lambda each: each.t)
-    told = [each for each in time.told[start:] if each.t <= ended + AFTER]
-    said = _say(told, {id(each) for each in failures})
+    first = bisect_left(time.told, begun - BEFORE, key=lambda each: each.t)
+    last = bisect_right(time.told, ended + AFTER, key=lambda each: each.t)
+    failures = {id(each) for outage in time.outages for each in outage.failures}
+    said = [*_connected_since(time.told[:first], begun), *_say(time.told[first:last], failures)]
     if is_silent:
         said.append(_Told(begun, "life", "the last sign of life"))
     phases: dict[Phase, list[_Told]] = {"before": [], "during": [], "after": []}
@@ -62,6 +69,21 @@ def timeline(
     )
 
 
+def _connected_since(told: Sequence[Happening], begun: float) -> list[_Told]:
+    """When the connection that was in trouble was made, if that is long ago."""
+    last = next((each for each in reversed(told) if each.event in TURNS), None)
+    if last is None or last.event != "connected":
+        return []
+    return [_Told(last.t, "", f"connected, for {_length(begun - last.t)} by then", is_weighty=True)]
+
+
+def _length(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _say(told: Sequence[Happening], failures: set[int]) -> list[_Told]:
     """Sentences; attempts that failed in a row are one."""
     said: list[_Told] = []
@@ -69,13 +91,18 @@ def _say(told: Sequence[Happening], failures: set[int]) -> list[_Told]:
     for each in told:
         if id(each) in failures:
             row.append(each)
-        elif each.event not in ATTEMPTS:
+        elif each.event not in ATTEMPTS and not _is_ending(each):
             said += _attempts(row)
             row = []
             text = sentence(each)
             if text is not None:
-                said.append(_Told(each.t, _key(each), text))
+                said.append(_Told(each.t, _key(each), text, each.event in WEIGHTY))
     return said + _attempts(row)
+
+
+def _is_ending(each: Happening) -> bool:
+    """Whether a state tells of an end, which `lost` or `closed` tells better."""
+    return each.event == "state" and each.fields.get("to") == "DISCONNECTED"
 
 
 def _key(each: Happening) -> str:
@@ -106,16 +133,17 @@ def _fold(some: list[_Told]) -> list[_Told]:
             more = 0
         is_last = index + 1 == len(some) or some[index + 1].key != each.key
         if more and is_last:
-            folded[-1] = folded[-1]._replace(
-                text=f"{folded[-1].text} (and {more} more until {each.t - folded[-1].t:.0f} s later)"
-            )
+            until = "" if each.t - folded[-1].t < 1 else f" until {each.t - folded[-1].t:.0f} s later"
+            folded[-1] = folded[-1]._replace(text=f"{folded[-1].text} (and {more} more{until})")
     return folded
 
 
 def _shorten(some: list[_Told], first: int, last: int) -> list[_Told]:
-    left_out = len(some) - first - last
-    if left_out <= 1:  # a line that says that one line is missing is no shorter
+    count = len(some)
+    weighty = [index for index, each in enumerate(some) if each.is_weighty]
+    kept = {*range(min(first, count)), *range(max(0, count - last), count), *weighty[:MOST_WEIGHTY]}
+    if count - len(kept) <= 1:  # a line that says that one line is missing is no shorter
         return some
-    middle = some[first : len(some) - last]
-    mark = _Told(middle[0].t, "", f"{left_out} more")
-    return [*some[:first], mark, *some[len(some) - last :]]
+    mark = min(set(range(count)) - kept)
+    told = {index: some[index] for index in kept} | {mark: _Told(some[mark].t, "", f"{count - len(kept)} more")}
+    return [told[index] for index in sorted(told)]
