@@ -8,6 +8,7 @@ trace. With `trio.testing.MockClock` a day of heartbeats takes seconds.
 """
 
 from ._determinism import run_deterministic
+from ._made_up_truth import Truth
 from .exchange import Dropped, ExchangeSimulator, SimulatedConnection
 from .hosts import TraceEntry, VirtualHost
 from .listener import VirtualListener
@@ -22,7 +23,6 @@ from .made_up import (
     PeriodicDisconnect,
     SlowEndpoint,
     Step,
-    Truth,
     WeekdaySlowdown,
     make_up_journal,
 )

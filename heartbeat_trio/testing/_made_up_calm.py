@@ -64,7 +64,7 @@ class CalmPings:
         self.first = first
         self._line = line
         self._interval = policy.ping_interval
-        self.ticks: Floats = tick + policy.ping_interval * np.arange(count)
+        self.ticks: Floats = tick + policy.ping_interval * np.arange(count, dtype=np.float64)
         self._rtt, missed = line.round_trips(self.ticks)
         limit = PROMPT * min(policy.pong_timeout, policy.ping_interval)
         self._missed = missed

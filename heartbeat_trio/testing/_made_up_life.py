@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heappop, heappush
 from math import floor, inf, log2
 from random import Random
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from ..events import (
-    Cause,
     ConnectionState,
     Event,
     Evidence,
@@ -105,6 +105,8 @@ class Life:
         self._policy = policy
         self._before = number - 1
         self._meets = meets
+        self._stalls, self._blocked = deque(meets.stalls), deque(meets.blocked)
+        self._known_stalls = meets.stalls
         self._inbound: list[tuple[float, int, bytes]] = []
         self._order = 0
         self._last_arrival = now
@@ -172,7 +174,11 @@ class Life:
         return heartbeat.state is ConnectionState.CONNECTED and not heartbeat.in_flight
 
     def _step(self, due: float) -> None:
-        now = next((end for begin, end in self._meets.stalls if begin <= due < end), due)
+        while self._stalls and self._stalls[0][1] <= due:
+            self._stalls.popleft()
+        while self._blocked and self._blocked[0].healed < due:
+            self._blocked.popleft()
+        now = self._stalls[0][1] if self._stalls and self._stalls[0][0] <= due else due
         if now > due:
             self._wake_up(now, lag=self._lag(now))
         elif self._inbound and self._inbound[0][0] <= due:
@@ -193,7 +199,7 @@ class Life:
 
     def _lag(self, now: float) -> float:
         accused = self.heartbeat.suspected(now)
-        return sum(max(0.0, min(end, now) - max(begin, accused.due)) for begin, end in self._meets.stalls)
+        return sum(max(0.0, min(end, now) - max(begin, accused.due)) for begin, end in self._known_stalls)
 
     def _handle_timer(self, now: float, lag: float) -> None:
         accused = self.heartbeat.accused(now)
@@ -219,7 +225,7 @@ class Life:
 
     def _delayed(self, sent_at: float, at: float) -> float:
         """When what left at a time, and would come at another, comes."""
-        for blocked in self._meets.blocked:
+        for blocked in self._blocked:
             if sent_at < blocked.end and at >= blocked.begin:
                 at = max(at, blocked.healed)
         return at
@@ -274,7 +280,7 @@ class Life:
     def _gather(self, now: float, lag: float) -> Evidence:
         accused, quiet = self.heartbeat.suspected(now), self.heartbeat.quiet_for(now)
         age = now - accused.due
-        blocked = next((each for each in self._meets.blocked if each.begin <= now < each.healed), None)
+        blocked = next((each for each in self._blocked if each.begin <= now < each.healed), None)
         is_path = self.killed_at is not None or (blocked is not None and blocked.is_path)
         return Evidence(
             age=age,
@@ -314,8 +320,5 @@ class Life:
     def _take_records(self, now: float) -> None:
         for record in self._log.take():
             if self._before:
-                record = msgspec.structs.replace(record, ping=record.ping + self._before)  # noqa: PLW2901
+                record = msgspec.structs.replace(record, ping=record.ping + self._before)
             self.records.append((now, record))
-
-
-__all__ = ["Blocked", "Cause", "Circumstances", "Decision", "Life"]

@@ -26,7 +26,8 @@ from ..sansio.cause import explain
 from ..sansio.restart import Restarts, Retry
 from ._made_up_calm import CalmPings, Figures, Piece
 from ._made_up_life import Circumstances, Life
-from .made_up import DAY, TrueKill, TrueLoss
+from ._made_up_truth import TrueKill, TrueLoss
+from .made_up import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -136,7 +137,7 @@ class MadeUpSession:
     def _lose(self, ending: Ending) -> float:
         """Tell a loss, and when the next attempt begins."""
         at = ending.at
-        lost = Lost(at=at, cause=ending.cause, detail=ending.detail, blame=ending.blame, evidence=ending.evidence)  # type: ignore[arg-type]
+        lost = Lost(at=at, cause=ending.cause, detail=ending.detail, blame=ending.blame, evidence=ending.evidence)
         self._put(lost, at)
         if ending.why is not None:
             self._remember(ending)
@@ -275,10 +276,10 @@ class MadeUpSession:
         self._flush_lines(life)
         why = "" if heartbeat.blame is None else f": {explain(heartbeat.blame, heartbeat.evidence)}"
         detail = f"no pong from {line.name}, {heartbeat.missed_pongs} missed; last sign of life {silent_for:.1f} s ago{why}"
-        outage = next(
-            (each for each in line.outages if each.is_silent and each.begin < at < each.healed + self._policy.bound), None
-        )
-        broke, reason = at - silent_for, "misses"
+        heard_at = at - silent_for
+        silent = [each for each in line.outages if each.is_silent and each.begin < at and each.end > heard_at]
+        outage = silent[-1] if silent else None
+        broke, reason = heard_at, "misses"
         if killed is not None:
             broke, reason = killed, "idle_kill"
             start = self._recipe.begun_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from math import floor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -12,6 +12,8 @@ import numpy as np
 from ..sansio.quality import WINDOW
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from ._made_up_session import MadeUpSession
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 COUNTED = {"answered": "a", "late": "l", "missed": "m", "voided": "v", "cancelled": "c"}
-PLACES = {"p50": 50, "p95": 95, "p99": 99}
+PLACES = (50, 95, 99)
+LATENCIES = ("avg", "p50", "p95", "p99", "min", "max")
+OWN = {"p50": "0.08", "p99": "0.21", "max": "0.3"}
+"""Milliseconds from the kernel's receipt to ours: the same always."""
 
 
 class Statistics:
@@ -49,18 +54,21 @@ class Statistics:
         moments = np.datetime64(0, "us") + ((self._begun_at + minutes) * 1e6).round().astype("timedelta64[us]")
         decided = columns["answered"] + columns["late"] + columns["missed"]
         rates = np.round(columns["answered"] / np.maximum(decided, 1), 6)
-        lines = []
-        for index, (moment, at) in enumerate(zip(np.datetime_as_string(moments, unit="us").tolist(), minutes, strict=True)):
-            head = f'"at":"{moment}Z","t":{round(float(at) + self._shift, 6)}'
-            counts = ",".join(f'"{name}":{column[index]}' for name, column in columns.items())
-            rate = rates[index] if decided[index] else "null"
-            lines.append(f'{{"event":"statistics",{head},{self._names},{counts},"success_rate":{rate},{windows[index]}}}')
-        return lines
+        names = ",".join(f'"{name}":%d' for name in columns)
+        row = f'{{"event":"statistics","at":"%sZ","t":%s,{self._names()},{names},"success_rate":%s,%s}}'
+        told = [
+            np.datetime_as_string(moments, unit="us").tolist(),
+            np.round(minutes + self._shift, 6).tolist(),
+            *(column.tolist() for column in columns.values()),
+            [rate if count else "null" for rate, count in zip(rates.tolist(), decided.tolist(), strict=True)],
+            windows,
+        ]
+        return list(map(row.__mod__, zip(*told, strict=True)))
 
-    @property
     def _names(self) -> str:
+        """The session and its endpoint, as they stand in each line."""
         head = self._session.head("", 0.0)
-        return f'"session":{_json(head["session"])},"endpoint":{_json(head["endpoint"])}'
+        return f'"session":{_json(head["session"])},"endpoint":{_json(head["endpoint"])}'.replace("%", "%%")
 
     def _count(self, minutes: Floats) -> dict[str, npt.NDArray[np.int64]]:
         """Counts by the end of each minute; what came later is left for the next time."""
@@ -92,31 +100,29 @@ class Statistics:
         begun = begins[np.searchsorted(begins, minutes, side="right") - 1]
         ends = np.searchsorted(self._sampled_at, minutes, side="right")
         starts = np.maximum(np.searchsorted(self._sampled_at, begun, side="left"), ends - WINDOW)
-        full = np.flatnonzero(ends - starts == WINDOW)
-        found: dict[int, Floats] = {}
-        if len(full):
-            views = np.lib.stride_tricks.sliding_window_view(self._samples, WINDOW)
-            found = dict(zip(full.tolist(), np.sort(views[starts[full]], axis=1), strict=True))
-        pairs = enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
-        return [_described(found[i] if i in found else np.sort(self._samples[start:end])) for i, (start, end) in pairs]
+        found = [""] * len(minutes)
+        for size in np.unique(ends - starts).tolist():
+            rows = np.flatnonzero(ends - starts == size)
+            for index, text in zip(rows.tolist(), _described(self._samples, starts[rows], size), strict=True):
+                found[index] = text
+        return found
 
 
-def _described(window: Floats) -> str:
-    """Figures of sorted samples, and of our own delays, which were small."""
-    size = len(window)
-    values: dict[str, Any] = dict.fromkeys(("avg", *PLACES, "min", "max"))
-    if size:
-        places = {name: window[floor(place / 100 * (size - 1) + 0.5)] for name, place in PLACES.items()}
-        values |= {"avg": window.mean()} | places | {"min": window[0], "max": window[-1]}
-    told = ",".join(
-        f'"{name}_ms":{"null" if value is None else round(1000 * float(value), 3)}' for name, value in values.items()
-    )
-    own = (
-        '"local_p50_ms":0.08,"local_p99_ms":0.21,"local_max_ms":0.3'
-        if size
-        else '"local_p50_ms":null,"local_p99_ms":null,"local_max_ms":null'
-    )
-    return f'{told},"n":{size},"inexact":0,{own},"local_n":{size}'
+def _described(samples: Floats, starts: npt.NDArray[np.int64], size: int) -> list[str]:
+    """What is said of windows of one size; our own delays were small."""
+    if not size:
+        return [_window(dict.fromkeys(LATENCIES, "null"), dict.fromkeys(OWN, "null"), 0)] * len(starts)
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(samples, size)[starts], axis=1)
+    places = [windows[:, floor(place / 100 * (size - 1) + 0.5)] for place in PLACES]
+    columns = [windows.mean(axis=1), *places, windows[:, 0], windows[:, -1]]
+    row = _window(dict.fromkeys(LATENCIES, "%s"), OWN, size)
+    return list(map(row.__mod__, zip(*(np.round(1000 * column, 3).tolist() for column in columns), strict=True)))
+
+
+def _window(latencies: Mapping[str, str], own: Mapping[str, str], size: int) -> str:
+    known = ",".join(f'"{name}_ms":{value}' for name, value in latencies.items())
+    local = ",".join(f'"local_{name}_ms":{value}' for name, value in own.items())
+    return f'{known},"n":{size},"inexact":0,{local},"local_n":{size}'
 
 
 def _joined(parts: list[Floats]) -> Floats:

@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from .made_up import Plant, Recipe, Trouble
+    from ._made_up_truth import Trouble
+    from .made_up import Plant, Recipe
 
     Floats = npt.NDArray[np.float64]
     Flags = npt.NDArray[np.bool_]
+    Span = tuple[float, float]
 
+BREATH = 0.01
+"""Seconds for which our program runs between two blocks of a stall."""
 APART = 240.0
 """Seconds between the end of one trouble and the beginning of the next, so that each is itself."""
 
@@ -75,21 +79,27 @@ class World:
         self.recipe = recipe
         wide = [*self._shared_outages()]
         own = [[*self._own_outages(name)] for name in recipe.names]
-        self.stalls = _apart(sorted(self._stalls()), [])
-        busy = [(begin, end) for begin, end in self.stalls]
-        busy += [(moment, moment + APART) for moment in recipe.restarts]
-        drawn = _apart_outages(wide, busy, recipe.length)
+        restarts = [(moment, moment + APART) for moment in (*recipe.restarts, recipe.length)]
+        trains = _apart(sorted(self._stalls(), key=lambda train: train[0]), restarts)
+        self.stalls = [block for train in trains for block in train]
+        busy = [(train[0][0], train[-1][1]) for train in trains] + restarts
+        drawn = _apart_outages(wide, busy)
         self.lines = [
-            LineWorld(recipe, number, name, self.stalls, _apart_outages([*drawn, *own[number]], busy, recipe.length))
+            LineWorld(recipe, number, name, self.stalls, _apart_outages([*drawn, *own[number]], busy))
             for number, name in enumerate(recipe.names)
         ]
 
-    def _stalls(self) -> Iterator[tuple[float, float]]:
+    def _stalls(self) -> Iterator[list[Span]]:
+        """Trains of blocks, between which our loop runs for a moment."""
         for index, plant in enumerate(self.recipe.planted):
             if isinstance(plant, LocalStalls):
                 rng = Random(f"{self.recipe.seed} stalls {index}")
                 for begin in _moments(rng, plant.per_day, self.recipe.length):
-                    yield begin, begin + plant.length * rng.uniform(0.5, 1.5)
+                    train, at = [], begin
+                    for _ in range(plant.blocks):
+                        train.append((at, at + plant.length * rng.uniform(0.5, 1.5)))
+                        at = train[-1][1] + BREATH
+                    yield train
 
     def _shared_outages(self) -> Iterator[Outage]:
         for index, plant in enumerate(self.recipe.planted):
@@ -105,9 +115,7 @@ class World:
 class LineWorld:
     """One line's part of the world."""
 
-    def __init__(
-        self, recipe: Recipe, number: int, name: str, stalls: list[tuple[float, float]], outages: list[Outage]
-    ) -> None:
+    def __init__(self, recipe: Recipe, number: int, name: str, stalls: list[Span], outages: list[Outage]) -> None:
         self.recipe, self.number, self.name = recipe, number, name
         self.endpoint = recipe.endpoints[number]
         self.law = recipe.law
@@ -278,20 +286,24 @@ def _own(outage: Outage, rtt: float, seed: str) -> Outage:
     return Outage(outage.begin, outage.end, outage.trouble, venue_wide=outage.venue_wide, healed=healed)
 
 
-def _apart(spans: list[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _apart(trains: list[list[Span]], taken: list[Span]) -> list[list[Span]]:
     """Those that are apart from each other and from what is taken; the earlier one wins."""
-    kept: list[tuple[float, float]] = []
-    for begin, end in spans:
-        if begin >= APART and all(begin > other[1] + APART or end + APART < other[0] for other in (*kept[-1:], *taken)):
-            kept.append((begin, end))
+    kept: list[list[Span]] = []
+    for train in trains:
+        others = [(each[0][0], each[-1][1]) for each in kept[-1:]] + taken
+        if _is_apart(train[0][0], train[-1][1], others):
+            kept.append(train)
     return kept
 
 
-def _apart_outages(outages: list[Outage], busy: list[tuple[float, float]], length: float) -> list[Outage]:
+def _is_apart(begin: float, end: float, others: list[Span]) -> bool:
+    return begin >= APART and all(begin > other[1] + APART or end + APART < other[0] for other in others)
+
+
+def _apart_outages(outages: list[Outage], busy: list[Span]) -> list[Outage]:
     """Those that are apart; those of the whole venue win."""
     kept: list[Outage] = []
     for outage in sorted(outages, key=lambda each: (not each.venue_wide, each.begin)):
-        others = [(each.begin, each.end) for each in kept] + busy
-        if outage.end + APART < length and _apart([(outage.begin, outage.end)], others):
+        if _is_apart(outage.begin, outage.end, [(each.begin, each.end) for each in kept] + busy):
             kept.append(outage)
     return sorted(kept, key=lambda each: each.begin)

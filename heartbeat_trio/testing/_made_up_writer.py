@@ -13,15 +13,16 @@ import numpy as np
 
 from ..config import BackoffPolicy, InboxPolicy, RestartPolicy, SilencePolicy
 from ..exceptions import ConfigError
-from ..journal.files import FOLDER_MODE, journal_files
+from ..journal.files import FOLDER_MODE, MODE, journal_files
 from ..journal.policy import LARGEST
 from ..journal.records import SCHEMA, SUFFIX
 from ..observe import jsonlines
 from ..recorder import describe
 from ._made_up_session import MadeUpSession
 from ._made_up_statistics import Statistics
+from ._made_up_truth import TrueOutage, TrueStall, Truth
 from ._made_up_world import World
-from .made_up import DAY, PAUSE, Recipe, TrueOutage, TrueStall, Truth
+from .made_up import DAY, PAUSE, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 MINUTE = 60.0
+LAST = 0.5
+"""Seconds before the last day's end at which the client is stopped."""
 
 
 class _Told:
@@ -108,6 +111,7 @@ class _Run:
             count = _fitting(rest, LARGEST - sum(map(len, told)) - len(told))
             data = "\n".join([*told, *rest[:count], ""]).encode()
             path = self._recipe.folder / f"{day}.{self.writer}.{number:04}{SUFFIX}"
+            path.touch(MODE)
             path.write_bytes(data)
             yield count + len(told), len(data)
             rest = rest[count:]
@@ -140,9 +144,9 @@ def _encoded(record: dict[str, Any]) -> str:
 
 def write_journal(recipe: Recipe) -> Truth:
     """See `made_up.make_up_journal`."""
-    _prepare(recipe.folder)
     world = World(recipe)
-    edges = [0.0, *recipe.restarts, recipe.length]
+    _prepare(recipe.folder)
+    edges = [0.0, *recipe.restarts, recipe.length - LAST]
     runs, records, size = [], 0, 0
     for number, (begin, end) in enumerate(pairwise(edges)):
         run = _Run(world, number, begin + (PAUSE if number else 0.0), end)
@@ -172,7 +176,7 @@ def _truth(world: World, runs: list[_Run], records: int, size: int) -> Truth:
     return Truth(
         folder=recipe.folder,
         begun_at=start,
-        ended_at=start + recipe.length,
+        ended_at=start + recipe.length - LAST,
         endpoints=recipe.names,
         planted=recipe.planted,
         restarts=tuple(start + moment for moment in recipe.restarts),

@@ -25,17 +25,19 @@ Needs numpy, which the extra `analysis` brings. Times named ``..._at`` are Unix 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
-from ..config import HeartbeatPolicy, _require, _require_one_of
+from ..config import HeartbeatPolicy, _require, _require_one_of, _require_whole
 from ..endpoint import Endpoint
 from ..exceptions import ConfigError
+from ._made_up_truth import Trouble, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +47,6 @@ QUARTER = 900
 """Seconds: every time zone's hours are whole numbers of them."""
 PAUSE = 20.0
 """Seconds that the client is away when it is started anew."""
-
-Trouble = Literal["path_dead", "peer_silent", "reset", "closed_by_peer"]
-"""What an outage does: the network takes nothing; the peer's program is frozen; connections are reset, or closed with code
-1001, and nobody listens until it is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +100,12 @@ class HourlySlowdown:
     zone: str = "UTC"
     endpoint: str | None = None
 
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "factor", minimum=0.01, maximum=1000)
+        if not self.hours or not set(self.hours) <= set(range(24)):
+            raise ConfigError(f"HourlySlowdown.hours = {self.hours!r} must be some of 0 to 23")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeekdaySlowdown:
@@ -112,6 +116,12 @@ class WeekdaySlowdown:
     zone: str = "UTC"
     endpoint: str | None = None
 
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "factor", minimum=0.01, maximum=1000)
+        _require_whole(self, "weekday", minimum=0)
+        _require(self, "weekday", minimum=0, maximum=6)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -121,6 +131,11 @@ class Step:
     factor: float = 1.5
     endpoint: str | None = None
 
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "factor", minimum=0.01, maximum=1000)
+        _require(self, "at_day", minimum=0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
@@ -128,6 +143,10 @@ class Drift:
 
     per_day: float
     endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "per_day", minimum=-0.5, maximum=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,18 +157,29 @@ class MissRate:
     from_day: float = 0.0
     endpoint: str | None = None
 
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "rate", minimum=0, maximum=1)
+        _require(self, "from_day", minimum=0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdleKill:
     """A NAT or proxy forgets connections on which no byte went either way for ``after`` seconds, and tells nobody.
 
     Where pings are rarer than that, quotes come in bursts, ``burst_gap`` seconds apart on average (but never less than
-    half a second), so that some idle times exceed it.
+    half a second), so that some idle times exceed it. Such a policy should have a `max_pongless` of more than
+    `HeartbeatPolicy.bound`, or its first miss ends the connection.
     """
 
     after: float = 350.0
     burst_gap: float = 120.0
     endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "after", minimum=1)
+        _require(self, "burst_gap", minimum=0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,13 +190,31 @@ class PeriodicDisconnect:
     is_age: bool = True
     endpoint: str | None = None
 
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "period", minimum=60)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalStalls:
-    """Our own program does not run for 0.5 to 1.5 times ``length``, so often a day on average, at random moments."""
+    """Our own program does not run, so often a day on average, at random moments.
+
+    Args:
+        per_day: How many stalls a day.
+        length: Each block of one lasts 0.5 to 1.5 times so many seconds.
+        blocks: Blocks of one stall; between two of them the program runs for a hundredth of a second, as an overloaded one
+            does, so that it sends a ping and is late for the pong.
+    """
 
     per_day: float
     length: float = 4.0
+    blocks: int = 2
+
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "per_day", minimum=0, maximum=200)
+        _require(self, "length", minimum=0.6, maximum=600)
+        _require_whole(self, "blocks", minimum=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +228,9 @@ class Outages:
         venue_wide: Whether all endpoints have them at the same time; else each has its own.
         endpoint: Whose; None: everybody's.
         at: Exact ones besides: days after the start, and seconds.
+
+    Troubles (stalls and restarts too) are kept four minutes apart on a line, so that each is itself: of those that would be
+    closer, the later one is left out, or the one that is not `venue_wide`. `Truth.outages` has what is left.
     """
 
     per_day: float = 0.0
@@ -204,6 +255,10 @@ class SlowEndpoint:
     endpoint: str
     factor: float = 1.3
 
+    def __post_init__(self) -> None:
+        """Validate; raises `ConfigError`."""
+        _require(self, "factor", minimum=0.01, maximum=1000)
+
 
 Plant = (
     HourlySlowdown
@@ -217,83 +272,6 @@ Plant = (
     | Outages
     | SlowEndpoint
 )
-
-
-class TrueOutage(msgspec.Struct, frozen=True, kw_only=True):
-    """An outage as it was. ``lost_at`` is when the client lost its connection to it; None: it survived, or had none."""
-
-    endpoint: str
-    begun_at: float
-    ended_at: float
-    trouble: Trouble
-    venue_wide: bool
-    lost_at: float | None
-
-
-class TrueLoss(msgspec.Struct, frozen=True, kw_only=True):
-    """An established connection that was lost: a `lost` record stands at ``at``. ``begun_at`` is when it truly broke."""
-
-    endpoint: str
-    at: float
-    begun_at: float
-    cause: str
-    blame: str | None
-    why: Literal["outage", "idle_kill", "rotation", "misses"]
-
-
-class TrueKill(msgspec.Struct, frozen=True):
-    """A connection that was forgotten on its way, with no byte since ``idle_since``."""
-
-    endpoint: str
-    idle_since: float
-    killed_at: float
-
-
-class TrueStall(msgspec.Struct, frozen=True):
-    """A time in which our own program did not run."""
-
-    begun_at: float
-    ended_at: float
-
-
-class Truth(msgspec.Struct, frozen=True, kw_only=True):
-    """What was planted, and when it happened. Endpoints are named as the journal names them.
-
-    Args:
-        folder: The journal's.
-        begun_at: The client's first start.
-        ended_at: Its last end.
-        endpoints: Their names.
-        planted: As given.
-        restarts: When the client was stopped; it started again `PAUSE` seconds later.
-        outages: Each once for every endpoint, in the order of time.
-        stalls: Of our own program.
-        losses: Of established connections, but for those that the client ended itself.
-        kills: By idle time.
-        survived: By endpoint: the longest idle time that a connection survived, where idle times kill.
-        pings: By endpoint: how many were sent.
-        fates: Of all endpoints' pings, at last: `answered`, `missed`, `late`, `voided`, `cancelled`.
-        connections: By endpoint.
-        records: Lines that were written.
-        size: Bytes of them.
-    """
-
-    folder: Path
-    begun_at: float
-    ended_at: float
-    endpoints: tuple[str, ...]
-    planted: tuple[Plant, ...]
-    restarts: tuple[float, ...]
-    outages: tuple[TrueOutage, ...]
-    stalls: tuple[TrueStall, ...]
-    losses: tuple[TrueLoss, ...]
-    kills: tuple[TrueKill, ...]
-    survived: dict[str, float]
-    pings: dict[str, int]
-    fates: dict[str, int]
-    connections: dict[str, int]
-    records: int
-    size: int
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -384,7 +362,7 @@ def _check_policy(policy: HeartbeatPolicy) -> None:
 
 def _restarts(moments: Sequence[float], days: float) -> tuple[float, ...]:
     edges = [0.0, *sorted(moments), days]
-    if any(later - earlier < 2 * PAUSE / DAY for earlier, later in zip(edges, edges[1:], strict=False)):
+    if any(later - earlier < 2 * PAUSE / DAY for earlier, later in pairwise(edges)):
         raise ConfigError(f"client_restarts = {tuple(moments)!r} must be days of the journal, and apart from each other")
     return tuple(DAY * moment for moment in edges[1:-1])
 
@@ -399,16 +377,9 @@ def _start(text: str) -> float:
 
 def _named(plant: Plant, names: Sequence[str]) -> Plant:
     """The plant with its endpoint as the journal names it."""
-    endpoint = getattr(plant, "endpoint", None)
-    if endpoint is None:
+    if isinstance(plant, LocalStalls) or plant.endpoint is None:
         return plant
-    name = str(Endpoint.parse(endpoint))
+    name = str(Endpoint.parse(plant.endpoint))
     if name not in names:
-        raise ConfigError(f"{type(plant).__name__}.endpoint = {endpoint!r} must be one of {', '.join(names)}")
-    return msgspec.structs.replace(plant, endpoint=name) if isinstance(plant, msgspec.Struct) else _replace(plant, name)
-
-
-def _replace(plant: Plant, name: str) -> Plant:
-    from dataclasses import replace
-
-    return replace(plant, endpoint=name)  # type: ignore[call-arg]  # `LocalStalls` has none, and is not named
+        raise ConfigError(f"{type(plant).__name__}.endpoint = {plant.endpoint!r} must be one of {', '.join(names)}")
+    return replace(plant, endpoint=name)
