@@ -239,7 +239,7 @@ class Connection:
                 data.append(message)
         if data or is_alive:
             self._pulse.receive(now)
-        self._pulse.note_batch(now)
+        self._pulse.note_batch()
         if data:
             kinds = set(map(type, data))  # one pass, whatever the batch holds
             if Subscribed in kinds:

@@ -65,15 +65,23 @@ class Heartbeat:
         remembered: Unanswered pings to remember. A dialect whose pongs carry no nonce sets it to `max_missed_pongs`:
             an unanswered ping older than that would take every later pong for its own.
         try_probe: Whether a probe may be sent now; if so, it is counted by this call. Called with the time.
+        schedule: When pings are due, such as when they were in a recording; by default as the policy says.
     """
 
     def __init__(
-        self, policy: HeartbeatPolicy, *, now: float, rng: Random, remembered: int = REMEMBERED, try_probe: TryProbe = always
+        self,
+        policy: HeartbeatPolicy,
+        *,
+        now: float,
+        rng: Random,
+        remembered: int = REMEMBERED,
+        try_probe: TryProbe = always,
+        schedule: PingSchedule | None = None,
     ) -> None:
         self._policy = policy
         self._rng = rng
         self._pings = PingLedger(remembered)
-        self._schedule = PingSchedule(policy, now=now, rng=rng)
+        self._schedule = PingSchedule(policy, now=now, rng=rng) if schedule is None else schedule
         self._probe_at = inf
         self._try_probe = try_probe
         self._probes = RollingLimit(max(1, policy.max_probes), PROBE_PERIOD)
