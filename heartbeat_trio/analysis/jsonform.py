@@ -1,9 +1,9 @@
 """A report as one JSON document, and its JSON Schema.
 
 The document is a `findings.Report`, field by field, with its durations in seconds and its shares as fractions. Fields named
-``..._at``, and ``at`` of an incident's moments, are ISO 8601 in UTC with microseconds: ``2026-11-24T20:36:21.000000Z``. What is
-not known is null; there is no NaN and no infinity. ``schema`` rises when a field changes its meaning or goes; new fields may
-come at any time, so that readers should ignore what they do not know. ``line`` and ``others`` are places in ``lines``.
+``..._at``, and ``at`` of an incident's moments, are ISO 8601 in UTC with microseconds: ``2026-11-24T20:36:21.000000Z``. What
+is not known is null; there is no NaN and no infinity. ``schema`` rises when a field changes its meaning or goes; new fields
+may come at any time, so that readers should ignore what they do not know. ``line`` and ``others`` are places in ``lines``.
 
 `schema` is what ``heartbeat-trio analyze --schema`` prints.
 """
@@ -52,7 +52,8 @@ def schema() -> dict[str, Any]:
         for name in properties:
             if is_time(name):
                 properties[name] = _times(properties[name])
-    return {"$schema": DIALECT, "title": "heartbeat-trio analyze --output json", **made}
+    whole = {"$schema": DIALECT, "title": "heartbeat-trio analyze --output json", **made}
+    return msgspec.json.decode(msgspec.json.encode(whole), type=dict[str, Any])
 
 
 def _described() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from .findings import Report
 from .history import line_reports
 from .incidents import worst_incidents
 from .load import load
+from .replay import not_replayed, replay
 from .spans import session_times
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def _report(journals: Journals, zone: ZoneInfo, tell: Tell) -> Report:
     overall, lines = line_reports(journals, times)
     rtt, step = rtt_points(journals)
     incidents = worst_incidents(journals, times=times)
+    tell(Progress("other policies"))
+    replays = replay(journals)
     return Report(
         made_at=time.time(),
         version=__version__,
@@ -100,11 +103,12 @@ def _report(journals: Journals, zone: ZoneInfo, tell: Tell) -> Report:
         findings=(),
         not_enough=(),
         incidents=incidents,
-        replays=(),
+        replays=replays,
         days=days(journals, zone, times),
         rtt=rtt,
         rtt_step=step,
         hours=hour_cells(journals, zone),
+        notes=not_replayed(journals),
     )
 
 

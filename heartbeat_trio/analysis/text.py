@@ -62,7 +62,7 @@ def _inset(words: str | Text, by: int = 2) -> Padding:
 
 
 def _head(report: Report, clock: Clock) -> Text:
-    return Text(f"{', '.join(wording.covered(report, clock))}; times in {report.zone}")
+    return Text(", ".join(wording.covered(report, clock)))
 
 
 def _advice(report: Report, clock: Clock, names: tuple[str, ...]) -> Iterable[RenderableType]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "-"
 DAY = 86_400.0
+HOUR = 3_600.0
 UNITS = ((172_800.0, 86_400.0, "d"), (7_200.0, 3_600.0, "h"), (600.0, 60.0, "min"))
 IN_SECONDS: frozenset[str] = frozenset({"period", "idle_kill"})
 """Kinds of findings whose effect is a length of time and no fraction."""
@@ -189,8 +190,13 @@ def covered(report: Report, clock: Clock) -> list[str]:
     if not report.lines:
         return told
     begun, ended = min(each.begun_at for each in report.lines), max(each.ended_at for each in report.lines)
-    length = ended - begun
-    return [clock.window(begun, ended), plural(round(length / DAY), "day") if length >= 2 * DAY else seconds(length), *told]
+    return [f"{clock.window(begun, ended)} ({clock.zone})", _about(ended - begun), *told]
+
+
+def _about(length: float) -> str:
+    if length >= 2 * DAY:
+        return plural(round(length / DAY), "day")
+    return plural(round(length / HOUR), "hour") if length >= 2 * HOUR else seconds(length)
 
 
 def names(report: Report) -> tuple[str, ...]:

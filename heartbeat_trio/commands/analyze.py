@@ -87,17 +87,19 @@ def _print(text: str) -> None:
 
 def _check_place(path: Path) -> None:
     """Tell at once, and not after minutes of reading, that there is no place for the page."""
+    if path.exists() and not path.is_dir() and not path.is_file():
+        return  # a pipe
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise ConfigError(f"--html {printable(str(path))!r} must be a file in a folder that can be written to")
 
 
 def _write(path: Path, page: str) -> None:
     """Whole or not at all: a page that was there stays until the new one is complete. A pipe takes it as it comes."""
-    path = path.resolve()
     try:
         if path.exists() and not path.is_file():
             path.write_text(page, encoding="utf-8")
             return
+        path = path.resolve()
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor is no path

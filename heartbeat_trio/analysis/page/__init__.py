@@ -82,8 +82,8 @@ def _top(report: Report) -> Html:
     shown = [each for each in SECTIONS if each[0] != "replay" or any(curve.points for curve in report.replays)]
     shown = shown if report.lines else [shown[0], shown[-1]]
     links = (tag("a", title, href=f"#{name}") for name, title in shown)
-    told = [*wording.covered(report, wording.Clock(report.zone)), f"times in {report.zone}"]
-    words = tag("div", tag("h1", "Connection stability"), tag("p", dots(told)))
+    told = dots(wording.covered(report, wording.Clock(report.zone)))
+    words = tag("div", tag("h1", "Connection stability"), tag("p", told))
     return tag("header", tag("div", words, toggle, class_="top"), tag("nav", *links, aria_label="Sections"), class_="page")
 
 

@@ -116,8 +116,8 @@ def summary_section(report: Report, names: tuple[str, ...]) -> Html:
     if report.overall is not None and len(report.lines) > 1:
         rows.append(_row("All lines", report.overall))
     lead = (
-        "Small, here and above: the 95 % interval, and attempts to connect that failed. Own time, in which our own program did "
-        "not run or our clock was set, is in no other figure."
+        "Small, here and above: the 95 % interval, and attempts to connect that failed. Own time, in which our own program "
+        "did not run or our clock was set, is in no other figure."
     )
     return section("lines", "Lines", lead, table(HEAD, rows, "How stable each line was", kind="summary"))
 
