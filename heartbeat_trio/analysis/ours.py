@@ -67,8 +67,8 @@ def steps_of(t: Minutes, at: Minutes, objects: Sequence[Told]) -> tuple[list[Spa
         if not any(abs(int(t[index]) - each) <= NEAR for each in known):
             jumps.append(Jump(int(at[index]), int(offset[index] - offset[index - 1])))
             between = int(t[index] - t[index - 1])
-            for begin in (int(at[index - 1]), int(at[index]) - between):  # nobody knows when in between, by either setting
-                spans.append(Span("", begin // MINUTE, (begin + between) // MINUTE))
+            begins = int(at[index - 1]), int(at[index]) - between  # nobody knows when in between, by either setting
+            spans += [Span("", begin // MINUTE, (begin + between) // MINUTE) for begin in begins]
     return spans, jumps
 
 

@@ -6,8 +6,7 @@ import gzip
 import math
 import zlib
 from datetime import UTC, datetime, timedelta
-from itertools import repeat
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -17,6 +16,7 @@ from ..records import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from io import BufferedIOBase
 
     import numpy.typing as npt
 
@@ -255,7 +255,7 @@ def _durations(values: Sequence[int | None]) -> Sequence[int]:
     """With `UNKNOWN` for None, and none out of range."""
     known = [UNKNOWN if value is None else value for value in values]
     if known and (max(known) > LARGEST or min(known) < UNKNOWN):
-        return list(map(min, map(max, known, repeat(UNKNOWN + 1)), repeat(LARGEST)))
+        return [value if value == UNKNOWN else min(max(value, UNKNOWN + 1), LARGEST) for value in known]
     return known
 
 
@@ -274,7 +274,7 @@ def microseconds(t: float) -> int | None:
     return round(t * 1e6) if math.isfinite(t) and abs(t) < FURTHEST / 1e6 else None
 
 
-def read_rows(file: IO[bytes], size: int, tick: Callable[[int], None]) -> Rows:
+def read_rows(file: BufferedIOBase, size: int, tick: Callable[[int], None]) -> Rows:
     """All records of a file.
 
     Args:
@@ -294,10 +294,10 @@ def read_rows(file: IO[bytes], size: int, tick: Callable[[int], None]) -> Rows:
     return rows
 
 
-def _lines(file: IO[bytes], size: int, tick: Callable[[int], None]) -> Iterator[bytes | None]:
+def _lines(file: BufferedIOBase, size: int, tick: Callable[[int], None]) -> Iterator[bytes | None]:
     """Lines without their ends; None for one that is too long."""
     rest, is_skipping = b"", False
-    while chunk := file.read(min(CHUNK, size)):
+    while chunk := file.read1(min(CHUNK, size)):  # what there is, before it turns out that a compressed file is cut
         size -= len(chunk)
         tick(len(chunk))
         lines = (rest + chunk).split(b"\n")

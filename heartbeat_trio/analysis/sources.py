@@ -9,7 +9,7 @@ import stat
 import zlib
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +22,7 @@ from .rows import unix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from io import BufferedIOBase
 
 LINES, LONGEST = 4096, 1 << 23
 """Lines and bytes of a file's beginning in which its first record is looked for."""
@@ -70,7 +71,7 @@ class Gathered:
         self.folders = self._distinct(folders)
         self.clients = _short_names(self.folders)
         found = [source for number, folder in enumerate(self.folders) for source in self._look(number, folder)]
-        found.sort(key=lambda source: (source.begun_at, source.folder, source.path.name))
+        found.sort(key=lambda source: (source.begun_at, source.path.name, source.folder))
         self.sources = self._originals(self._one_program_each(found))
 
     def name(self, path: Path, folder: int) -> str:
@@ -143,7 +144,7 @@ class Gathered:
         return [source for source in found if best[_identity(source)] is source]
 
 
-def open_source(path: Path) -> IO[bytes]:
+def open_source(path: Path) -> BufferedIOBase:
     """A journal file, uncompressed.
 
     Raises:
@@ -151,7 +152,7 @@ def open_source(path: Path) -> IO[bytes]:
     """
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for its writer, and a device does who knows what
         raise OSError(errno.EINVAL, IRREGULAR)
-    return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def _identity(source: Source) -> object:
@@ -184,7 +185,7 @@ def _peek(path: Path, folder: int) -> Source:
     return Source(path, folder, size, writer, head, first, begun_at)
 
 
-def _read_line(file: IO[bytes], left: int) -> bytes:
+def _read_line(file: BufferedIOBase, left: int) -> bytes:
     try:
         return file.readline(left) if left > 0 else b""
     except (EOFError, gzip.BadGzipFile, zlib.error):

@@ -37,8 +37,10 @@ class HandJournal:
         configuration = {"heartbeat": {"ping_interval": 5.0}}
         return self.object("session", t, session=session, endpoint=endpoint, configuration=configuration)
 
-    def ping(self, number: int, t: float, *rest: object, session: str = "", connection: int = 1, sent: int | None = 50) -> bytes:
-        """Add a ping: ``rest`` is fate, rtt, exact, first_in, last_in, blame, as far as they are known; answered by default."""
+    def ping(
+        self, number: int, t: float, *rest: object, session: str = "", connection: int = 1, sent: int | None = 50
+    ) -> bytes:
+        """Add a ping: ``rest`` is fate, rtt, exact, first_in, last_in, blame, as far as they are known."""
         values = rest or ("a", 40_000, True, 40_050, 40_050)
         line = ["p", session or self.session, connection, number, round(t * 1e6), sent, *values]
         return self.add(json.dumps(line, separators=(",", ":")))
