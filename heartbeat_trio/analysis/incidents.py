@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from ..config import RestartPolicy
 from .degraded import Trouble, find_troubles
 from .findings import Incident
-from .losses import LOCAL, LOOK, NOTICEABLE, blame_of, cause_of
+from .losses import LOCAL, LOOK, NOTICEABLE, blame_of, cause_of, number
 from .sentences import loss_sentence
 from .spans import session_times
 from .timelines import timeline
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from .spans import Outage, SessionTime
     from .tables import Happening, Journals
 
-STABLE = 60.0
-"""Seconds that a connection must last after an outage: a loss before belongs to the same incident."""
+STABLE = RestartPolicy().stable_after
+"""Seconds that a connection must last after an outage, where the session's policy is not known: a loss before belongs to
+the same incident."""
 
 TOGETHER = 2.0
 """Seconds within which incidents of several lines are at the same time."""
@@ -119,8 +121,10 @@ def _with_others(found: list[_Found], lines: int) -> list[_Found]:
 def _outages(time: SessionTime) -> Iterator[_Found]:
     """Outages; those between which no connection proved stable are one incident."""
     row: list[Outage] = []
+    policy = time.span.configuration.get("restart")
+    stable = number(policy, "stable_after") if isinstance(policy, dict) else None
     for each in time.outages:
-        if row and each.begun - row[-1].ended >= STABLE:
+        if row and each.begun - row[-1].ended >= (STABLE if stable is None else stable):
             yield _outage(time, row)
             row = []
         row.append(each)

@@ -23,6 +23,9 @@ SEED = 20_190_823
 """The same journals give the same report."""
 
 MINIMUM_DAYS = 3
+MINIMUM_DAY = 3600.0
+"""Seconds without which a day is none of them: three days from noon to noon touch four."""
+
 MINIMUM_SAMPLE = 5
 """Observations below which resampling them says nothing."""
 
@@ -96,7 +99,7 @@ def share_of_time(parts: Floats, wholes: Floats) -> Estimate:
     if not n:
         return Estimate(None)
     share = min(1.0, float(parts.sum() / wholes.sum()))
-    if n < MINIMUM_DAYS or np.all(parts >= wholes):
+    if (wholes >= MINIMUM_DAY).sum() < MINIMUM_DAYS or np.all(parts >= wholes):
         return Estimate(share, n=n)
     low, high = _bounds([parts[chosen].sum(axis=1) / wholes[chosen].sum(axis=1) for chosen in _resamples(n)])
     return Estimate(share, low, min(1.0, high), n)

@@ -29,8 +29,8 @@ WEIGHTY = frozenset({"lost", "connected", "gave_up"})
 MOST_WEIGHTY = 4
 """... so many of a phase."""
 
-ATTEMPTS = frozenset({"connecting", "retry_scheduled", "throttled"})
-"""What belongs to an attempt to connect, and says nothing by itself."""
+SILENT = frozenset({"connecting", "retry_scheduled", "throttled", "session", "journal"})
+"""What belongs to an attempt to connect and says nothing by itself, and what did not happen but was noted."""
 
 TURNS = frozenset({"connecting", "connected", "lost", "closed", "gave_up"})
 
@@ -91,7 +91,7 @@ def _say(told: Sequence[Happening], failures: set[int]) -> list[_Told]:
     for each in told:
         if id(each) in failures:
             row.append(each)
-        elif each.event not in ATTEMPTS and not _is_ending(each):
+        elif each.event not in SILENT and not _is_ending(each):
             said += _attempts(row)
             row = []
             text = sentence(each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from heartbeat_trio.analysis.findings import Incident
@@ -66,6 +67,14 @@ def test_flapping_is_one_incident_until_a_connection_holds(held: float, incident
     found = all_incidents(journals([span], [*begin(span), *events]))
     assert (len(found), sum(each.losses for each in found)) == (incidents, 2)
     assert found[0].ended_at == MONDAY + (600 if incidents == 1 else 510)
+
+
+def test_what_holds_is_for_the_policy_to_say() -> None:
+    """A client that calls a connection stable after five seconds has two incidents ten seconds apart."""
+    span = session()
+    span = msgspec.structs.replace(span, configuration={"restart": {"stable_after": 5.0}})
+    events = [lost(500, span, "reset"), connected(510, span), lost(520, span, "goodbye"), connected(600, span)]
+    assert [each.cause for each in all_incidents(journals([span], [*begin(span), *events]))] == ["reset", "goodbye"]
 
 
 def test_own_stall_is_never_blamed_on_the_venue() -> None:
@@ -187,6 +196,7 @@ def test_timeline() -> None:
         connected(510, span),
         told(511, "subscribed", span, symbol="A"),
         told(511, "subscribed", span, symbol="B"),
+        told(515, "session", span, configuration={}),
         told(541, "gate", span, open=True),
     ]
     incident = only(span, *events)

@@ -93,6 +93,8 @@ def test_no_loss_is_a_bound() -> None:
 def test_availability_needs_three_days_and_trouble_for_an_interval() -> None:
     """Two days say nothing of others, and days without trouble nothing of how bad it may be."""
     short, long = session(ended=2 * DAY), session(ended=9 * DAY)
+    touched = session(ended=2.01 * DAY)
+    assert report(touched, *begin(touched), *outage(touched, 1000, 90)).availability.low is None
     two = report(short, *begin(short), *outage(short, 1000, 90)).availability
     assert two == Estimate(1 - 100 / (2 * DAY), None, None, 2)
     assert report(long, *begin(long)).availability == Estimate(1.0, None, None, 9)
