@@ -20,6 +20,8 @@ from heartbeat_trio.config import BackoffPolicy, HeartbeatPolicy
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.journal import Entry, JournalPolicy, PingEntry, open_journal, read_journal
 from heartbeat_trio.journal.records import parse_line
+from heartbeat_trio.sansio.heartbeat import Heartbeat
+from heartbeat_trio.sansio.pings import SendPing
 from heartbeat_trio.session import open_session
 from heartbeat_trio.testing import (
     Drift,
@@ -187,6 +189,66 @@ def verdict(pings: list[PingEntry], policy: HeartbeatPolicy) -> float | None:
                 return deadline
         if index and ping.first_in is not None:
             misses = 0
+    return None
+
+
+class Phase(Random):
+    """Gives the second ping of a schedule the place that it had."""
+
+    part = 1.0
+
+    def uniform(self, a: float, b: float) -> float:
+        return self.part
+
+
+@pytest.mark.parametrize(
+    ("policy", "law"),
+    [
+        (HeartbeatPolicy(), Law(misses=0.5, quotes=0.05)),
+        (HeartbeatPolicy(liveness="pong_only"), Law(misses=0.5, quotes=1)),
+        (HeartbeatPolicy(ping_interval=1.0, max_missed_pongs=2), Law(misses=0.05, quotes=0.2)),
+        (HeartbeatPolicy(ping_interval=1.0, max_missed_pongs=2), Law(rtt=2.0, sigma=0.5, quotes=0.2)),
+    ],
+    ids=["misses", "pong_only", "overlapping", "slow"],
+)
+def test_a_replay_gives_the_recorded_losses(tmp_path: Path, policy: HeartbeatPolicy, law: Law) -> None:
+    """The recorded pings through a heartbeat with the recorded policy: the same verdicts at the same times, no others."""
+    outages = Outages(per_day=40, mean_length=8, causes=("path_dead", "peer_silent"))
+    told = made_up(tmp_path, days=0.1, heartbeat=policy, law=law, planted=(outages,))
+    ends = {each.connection: each.t for each in told.of("lost", "closed") if each.connection}
+    recorded = {each.connection: each.t for each in told.of("lost") if each.fields["cause"] == "pong_timeout"}
+    by_connection: dict[int, list[PingEntry]] = {}
+    for ping in sorted(told.pings(), key=lambda each: each.t):
+        by_connection.setdefault(ping.connection, []).append(ping)
+    found = {number: replayed(pings, policy, ends[number]) for number, pings in by_connection.items()}
+    assert len(recorded) > 3
+    assert recorded == pytest.approx({number: at for number, at in found.items() if at is not None}, abs=1e-4)
+
+
+def replayed(pings: list[PingEntry], policy: HeartbeatPolicy, end: float) -> float | None:
+    """When a heartbeat calls the peer of these pings dead."""
+    rng = Phase(1)
+    rng.part = (pings[1].t - pings[0].t) / policy.ping_interval if len(pings) > 1 else 1.0
+    heartbeat, nonces = Heartbeat(policy, now=pings[0].t, rng=rng), dict[int, bytes]()
+    pongs = {each.ping: each.t + (each.sent_after or 0) + each.rtt for each in pings if each.rtt is not None}
+    inbound = [(at, number) for number, at in pongs.items()] + [(end + 0.001, 0)]
+    answered = {round(at, 5) for at in pongs.values()} | {round(at + 1e-5, 5) for at in pongs.values()}
+    for each in pings:
+        bytes_in = [each.t + moment for moment in (each.first_in, each.last_in) if moment is not None]
+        inbound += [(at, 0) for at in bytes_in if round(at, 5) not in answered]
+    for at, number in sorted(inbound):
+        while heartbeat.next_deadline() < at:
+            now = heartbeat.next_deadline()
+            for decision in heartbeat.handle_timer(now):
+                if isinstance(decision, SendPing):
+                    nonces[decision.number] = decision.nonce
+                    heartbeat.ping_sent(decision.nonce, now)
+            if heartbeat.is_over:
+                return now
+        if number:
+            heartbeat.receive_pong(nonces[number], at)
+        else:
+            heartbeat.receive_data(at)
     return None
 
 
