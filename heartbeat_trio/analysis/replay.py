@@ -17,17 +17,18 @@ ends it resets what is left. A ping that was answered within `quick`, and so wit
 no silence reaches into a stretch where all were. The one other verdict, that of data without any pong for `max_pongless`
 seconds, needs a stretch without a pong, and these are replayed from the pong before them.
 
-**After a verdict** of a policy that is stricter than the one that ran, the same connection goes on with a new `Heartbeat` from
-the next recorded ping; pongs of older pings are bytes like any others to it. A verdict was false if the same connection
+**After a verdict** of a policy that is stricter than the one that ran, the same connection goes on with a new `Heartbeat`
+from the next recorded ping; pongs of older pings are bytes like any others to it. A verdict was false if the same connection
 showed any byte after it. The recorded policy's own verdicts ended their connections, so that nobody can say it of them.
 
 **What is a bound only.** A more patient policy than the recorded one: where the recorded verdict ended a connection before it
-would have had one of its own, that counts as a loss. An interval of several recorded ones: each phase is replayed and the worst
-one given; bytes that may be pongs of the pings left out are no sign of life, and the count is a bound where they would have
-changed it. Shorter intervals were not observed and are not offered; neither are adaptive policies nor schedules other than
-`every` and `negotiated` at its own interval, since what the kernel said, and probes, are not recorded (`not_replayed` names such
-lines). Pings that were voided for a stall of our own stay so. Without a simulated clock all this holds to within the time that
-a timer wakes up late, well below `PUNCTUAL`.
+would have had one of its own, that counts as a loss. An interval of several recorded ones: each phase is replayed and the
+worst one given; bytes that may be pongs of the pings left out are no sign of life, and the count is a bound where they would
+have changed it. Shorter intervals were not observed and are not offered; neither are adaptive policies nor schedules other
+than `every` and `negotiated` at its own interval, since what the kernel said, and probes, are not recorded (`not_replayed`
+names such lines). Pings that were voided for a stall of our own stay so, and pings between two that are one interval apart
+were probes: their misses do not count. Without a simulated clock all this holds to within the time that a timer wakes up
+late, well below `PUNCTUAL`.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ def _curve(journals: Journals, line: int, policy: HeartbeatPolicy, sessions: lis
     cells = journals.cells
     rows = np.flatnonzero(cells.line == line)
     parts = [slice(cells.offset[row], cells.offset[row + 1]) for row in rows]
-    buckets = np.concatenate([cells.bucket[part] for part in parts] or [np.empty(0)])
-    counts = np.concatenate([cells.count[part] for part in parts] or [np.empty(0)])
+    buckets = np.concatenate([cells.bucket[part] for part in parts] or [np.empty(0, dtype=np.int64)])
+    counts = np.concatenate([cells.count[part] for part in parts] or [np.empty(0, dtype=np.int64)])
     sent = int(cells.sent[rows].sum())
     curve = ReplayCurve(
         line=line,
@@ -196,7 +197,7 @@ def _count(
     for phase in range(every):
         seen, doubted = look(recording, every, phase), look(recording, every, phase, is_strict=False)
         strict = losses_of_each(recording, policies, seen)
-        has_doubts = len(seen.data) != len(doubted.data)
+        has_doubts = (len(seen.data), len(seen.pongs)) != (len(doubted.data), len(doubted.pongs))
         lenient = losses_of_each(recording, policies, doubted) if has_doubts else strict
         for at, (losses, fewer) in enumerate(zip(strict, lenient, strict=True)):
             policy, recorded = policies[at], recording.policy

@@ -88,7 +88,7 @@ def _pongless(recording: Recording, view: View) -> list[Window]:
         return []
     begins = np.flatnonzero(np.append(True, np.diff(view.run) != 0))
     runs = view.run[begins]
-    moments = np.concatenate([view.due[begins], view.pongs, recording.limit[runs]])
+    moments = np.concatenate([view.birth[begins], view.pongs, recording.limit[runs]])
     senders = np.concatenate([begins, view.senders, begins])
     order = np.argsort(moments, kind="stable")
     moments, senders = moments[order], senders[order]
@@ -151,18 +151,18 @@ class _Player:
         if start >= len(view.due):
             return -inf
         of_run = np.flatnonzero(view.run[start:] == view.run[start]) + start
-        pongs = self._recording.pong[view.index[of_run]]
+        pongs = view.pong[of_run]
         return float(np.nanmin(pongs, initial=self._recording.limit[view.run[start]]))
 
     def _oldest_open(self, start: int) -> int:
         """With `pong_only`, the pong of an older ping is life: go back to the oldest one whose pong comes later."""
         if self._policy.liveness != "pong_only":
             return start
-        view, pong = self._view, self._recording.pong
+        view = self._view
         at = start
         while at > self._next and start - at < 64 and view.run[at - 1] == view.run[start]:
             at -= 1
-            if pong[view.index[at]] > view.due[start]:
+            if view.pong[at] > view.due[start]:
                 start = at
         return start
 
@@ -183,7 +183,7 @@ class _Life:
         self._end = end
         stop = bisect_right(view.due, end, lo=start)
         ticks = view.tick[start:stop].tolist()
-        self._heartbeat = Heartbeat(policy, now=ticks[0], rng=rng, schedule=RecordedSchedule(ticks))
+        self._heartbeat = Heartbeat(policy, now=float(view.birth[start]), rng=rng, schedule=RecordedSchedule(ticks))
         self._nonces: dict[int, bytes] = {}
         self._excuses: list[float] = []
         data = view.data[bisect_left(view.data, ticks[0]) : bisect_right(view.data, end)].tolist()

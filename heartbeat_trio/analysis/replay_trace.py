@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .tables import Flags, Floats, Ints, Journals
 
 MICROSECOND = 1e-6
+APART = 10
+"""Ping intervals from one run to the next on the axis: more than any replayed interval has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,9 @@ class Recording:
     """The kept pings of sessions with one policy. All times are on the axis; NaN: never, or not known.
 
     ``tick`` is ``due``, or a little sooner where a pong called late shows that it was. ``first`` and ``last`` are the first
-    and the last inbound byte before the next ping. ``run`` counts runs, by which the last four columns go: the end of what
-    is known of it, whether a missing pong was that end, and the last byte that its connection showed (`inf`: later ones).
+    and the last inbound byte before the next ping. ``run`` counts runs, by which the last four columns go: whether quick
+    pings went before, the end of what is known of it, whether a missing pong was that end, and the last byte that its
+    connection showed (`inf`: later ones).
     """
 
     policy: HeartbeatPolicy
@@ -39,6 +42,8 @@ class Recording:
     pong: Floats
     first: Floats
     last: Floats
+    is_acknowledged: Flags
+    """Answered, but only a later ping's pong told so."""
     is_caught_up: Flags
     """Found unread after its deadline: our own delay."""
     is_excused: Flags
@@ -46,6 +51,7 @@ class Recording:
     is_probe: Flags
     ordinal: Ints
     run: Ints
+    follows: Flags
     limit: Floats
     is_timeout: Flags
     alive_until: Floats
@@ -56,7 +62,8 @@ class View:
     """What a policy sees that sends only some of the recorded pings: columns by ping, and moments of life.
 
     ``data`` are moments of inbound bytes that would have been there all the same; ``next_life`` is for each ping the first
-    sign of life after it, or the end of what is known of its run.
+    sign of life after it, or the end of what is known of its run; ``birth`` is when the last pong before it may have come,
+    if a heartbeat begins with this ping.
     """
 
     index: Ints
@@ -64,6 +71,8 @@ class View:
     due: Floats
     tick: Floats
     run: Ints
+    birth: Floats
+    pong: Floats
     next_life: Floats
     data: Floats
     pongs: Floats
@@ -76,16 +85,16 @@ def record(journals: Journals, sessions: list[int], policy: HeartbeatPolicy) -> 
     """Lay out the kept pings of some sessions, all of which ran under `policy`."""
     pings = journals.pings
     rows = np.flatnonzero(np.isin(pings.session, sessions))
-    session, connection, number, t = (column[rows] for column in (pings.session, pings.connection, pings.ping, pings.t))
+    session, connection, number = pings.session[rows], pings.connection[rows], pings.ping[rows]
+    t, fate = pings.t[rows], pings.fate[rows]
     is_new = np.ones(len(rows), dtype=bool)
     is_new[1:] = (np.diff(session) != 0) | (np.diff(connection) != 0)
     begins = np.flatnonzero(is_new | np.append(True, np.diff(number) != 1)[: len(rows)])
     run = np.cumsum(np.isin(np.arange(len(rows)), begins)) - 1
     lasts = np.append(begins[1:], len(rows)) - 1 if len(rows) else begins
-    fate = pings.fate[rows]
     limit, is_timeout, goes_on = _ends(journals, session, connection, t, lasts, fate, policy)
     # Whole seconds, so that no rounding comes between what the clock told apart.
-    lengths = np.ceil(limit - np.floor(t[begins])) + 2 * policy.ping_interval
+    lengths = np.ceil(limit - np.floor(t[begins])) + APART * policy.ping_interval
     shift = np.append(0.0, np.cumsum(np.ceil(lengths))[:-1])[: len(begins)] - np.floor(t[begins])
     moved = shift[run]
     due = t + moved
@@ -106,11 +115,13 @@ def record(journals: Journals, sessions: list[int], policy: HeartbeatPolicy) -> 
         pong=pong,
         first=first,
         last=last,
+        is_acknowledged=is_answered & np.isnan(pong),
         is_caught_up=(fate == "v") & ~is_excused,
         is_excused=is_excused,
         is_probe=is_probe,
         ordinal=number - np.cumsum(is_probe),
         run=run,
+        follows=number[begins] > 1,
         limit=limit + shift,
         is_timeout=is_timeout,
         alive_until=np.where(goes_on, np.inf, alive),
@@ -129,25 +140,38 @@ def look(recording: Recording, every: int = 1, phase: int = 0, *, is_strict: boo
     """
     is_kept = ~recording.is_probe & ((recording.ordinal - phase) % every == 0)
     index = np.flatnonzero(is_kept)
-    pong = recording.pong[index]
+    pong = (recording.pong if is_strict or every == 1 else _acknowledged(recording))[index]
     order = np.flatnonzero(~np.isnan(pong))
     order = order[np.argsort(pong[order], kind="stable")]
     data = np.empty(0)
     if recording.policy.liveness == "any_inbound":
         data = np.sort(_bytes(recording, ~is_kept & ~recording.is_probe, is_strict=is_strict))
     lives = np.sort(np.concatenate([data, pong[order]]))
-    due, run = recording.due[index], recording.run[index]
+    due, run, birth = recording.due[index], recording.run[index], recording.tick[index]
+    if is_strict and every > 1:  # the last ping before the run was another one
+        begins = np.flatnonzero(np.append(True, np.diff(run) != 0)[: len(run)])
+        birth[begins] -= recording.follows[run[begins]] * every * recording.policy.ping_interval
     after = np.append(lives, np.inf)[np.searchsorted(lives, due, side="right")]
     return View(
         index=index,
         due=due,
         tick=recording.tick[index],
         run=run,
+        birth=birth,
+        pong=pong,
         next_life=np.minimum(after, recording.limit[run]),
         data=data,
         pongs=pong[order],
         senders=order,
     )
+
+
+def _acknowledged(recording: Recording) -> Floats:
+    """Pongs, and for pings that only a later pong acknowledged, when it did: their own pongs were there by then, or soon."""
+    own = np.where(np.isnan(recording.pong), np.inf, recording.pong)
+    later = np.minimum.accumulate(own[::-1])[::-1]
+    is_known = recording.is_acknowledged & (later <= recording.limit[recording.run])
+    return np.where(is_known, later, recording.pong)
 
 
 def _bytes(recording: Recording, is_dropped: Flags, *, is_strict: bool) -> Floats:
@@ -159,14 +183,14 @@ def _bytes(recording: Recording, is_dropped: Flags, *, is_strict: bool) -> Float
         if not is_strict:  # two moments, and one of them a pong's: anything may have been between
             is_first = is_last = is_first & is_last & (last - first <= NOTICEABLE)
         first, last = first[~is_first], last[~is_last]
-    moments = np.concatenate([first, last])
+    moments: Floats = np.concatenate([first, last])
     return moments[~np.isnan(moments)]
 
 
 def _is_near(moments: Floats, pongs: Floats) -> Flags:
     """Whether bytes may be a pong's that our program read a little later than our kernel had it."""
     at = np.searchsorted(pongs, moments + 10 * MICROSECOND, side="right") - 1
-    near: npt.NDArray[np.bool_] = (at >= 0) & (moments - pongs[np.maximum(at, 0)] <= NOTICEABLE)
+    near: Flags = (at >= 0) & (moments - pongs[np.maximum(at, 0)] <= NOTICEABLE)
     return near
 
 
@@ -198,7 +222,7 @@ def _find_excused(journals: Journals, rows: Ints, first: Floats, last: Floats, m
     """Voided pings whose pong was not what voided them: nothing came in the moment of the verdict."""
     pings = journals.pings
     fate = pings.fate[rows]
-    is_excused = (fate == "v") & np.isnan(first)
+    is_excused: Flags = (fate == "v") & np.isnan(first)
     if not (fate == "v").any():
         return is_excused
     told = {

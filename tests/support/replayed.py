@@ -140,15 +140,15 @@ def live(
             continue
         if now >= until:
             return None, []
-        for event in heartbeat.handle_timer(now):
-            if isinstance(event, SendPing):
-                on_ping(event.number, now)
-                heartbeat.ping_sent(event.nonce, now)
+        for decision in heartbeat.handle_timer(now):
+            if isinstance(decision, SendPing):
+                on_ping(decision.number, now)
+                heartbeat.ping_sent(decision.nonce, now)
                 pong = truth.answer(now)
                 if pong is not None:
-                    heappush(heap, (pong, event.nonce))
+                    heappush(heap, (pong, decision.nonce))
             else:
-                on_event(event)
+                on_event(decision)
         if heartbeat.is_over:
             return now, sorted(at for at, nonce in heap if nonce)
 
@@ -254,7 +254,7 @@ def _near_trouble(entries: dict[tuple[int, int], PingEntry], quick: float) -> li
 
 
 def _is_quick(entry: PingEntry, quick: float) -> bool:
-    return entry.fate == "answered" and entry.rtt is not None and entry.rtt <= quick
+    return entry.fate == "answered" and entry.rtt is not None and (entry.sent_after or 0.0) + entry.rtt <= quick
 
 
 def _table(entries: list[PingEntry], quick: float) -> Pings:
@@ -294,8 +294,8 @@ def judge_live(
 ) -> tuple[int, int]:
     """Losses, and false ones, of another policy live on the same line, with the ticks of the recorded one (or some of them).
 
-    After a verdict it begins anew with the next tick of the same connection; pongs of older pings are bytes to it, if anybody waited for
-    them.
+    After a verdict it begins anew with the next tick of the same connection; pongs of older pings are bytes to it, if anybody
+    waited for them.
     """
     losses = false = 0
     for connection in connections:
@@ -315,4 +315,3 @@ def judge_live(
             older = sorted([*open_pongs, *(each for each in older if each > verdict)])
             older = [each for each in older if at < len(ticks) and each > ticks[at] and each in connection.bytes_at]
     return losses, false
-
