@@ -186,7 +186,7 @@ def not_enough(missing: NotEnough) -> str:
 
 def covered(report: Report, clock: Clock) -> list[str]:
     """What the report is about: which time, how many lines and pings."""
-    told = [plural(len(report.lines), "line"), plural(report.sources.pings, "ping")]
+    told = [plural(len(report.lines), "line"), plural(sum(each.pings for each in report.lines), "ping")]
     if not report.lines:
         return told
     begun, ended = min(each.begun_at for each in report.lines), max(each.ended_at for each in report.lines)

@@ -96,7 +96,7 @@ def test_it_is_quiet_and_fits(browser: webdriver.Chrome, page: str, size: tuple[
     """No error, no request, no script of a stranger, no sideways scrolling, and every text stands out from its ground."""
     look(browser, page, size, theme)
 
-    assert [] == browser.get_log("browser")
+    assert [] == browser.get_log("browser")  # type: ignore[no-untyped-call]
     assert [] == run(browser, "return performance.getEntriesByType('resource').map((each) => each.name)")
     assert 1 == run(browser, "return document.scripts.length")
     assert run(browser, "return document.documentElement.scrollWidth") <= size[0]

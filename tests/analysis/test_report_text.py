@@ -13,8 +13,7 @@ from heartbeat_trio.analysis.text import render_text
 from tests.support.analysis_report import make_report
 
 SAMPLE = """\
-2026-10-18 to 2026-11-15, 28 days, 3 lines, 1 451 520 pings; times in
-Europe/Berlin
+2026-10-18 to 2026-11-15 (Europe/Berlin), 28 days, 3 lines, 1 451 520 pings
 
 Advice
   high confidence  wss://ws.okx.com:8443/ws/v5/public#dialect=okx-v5

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 OPEN_LINES = 8
 """Lines that are drawn at once; the others unfold."""
+UNBROKEN = 32
+"""Letters that fit beside each other on a phone."""
 
 
 def section(name: str, title: str, lead: object, *content: object) -> Html:
@@ -67,8 +69,8 @@ def named(name: str, kind: str = "name") -> Html:
 
 
 def dots(parts: Iterable[str]) -> Html:
-    """Short facts one after the other, none of them broken."""
-    return Html(" · ".join(tag("span", each, class_="nb") for each in parts if each))
+    """Short facts one after the other, none of them broken unless it is long."""
+    return Html(" · ".join(tag("span", each, class_="nb" if len(each) <= UNBROKEN else None) for each in parts if each))
 
 
 def two_lines(value: str, below: str) -> Html:
