@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ENDS = frozenset({"lost", "connecting", "connected", "gave_up"})
 """What ends a connection, or proves that one has ended: its trouble was the beginning of an outage then."""
 
+REASONS = frozenset({"pong_missed", "suspect", "beat_missed"})
+"""What tells why, with evidence."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
@@ -32,57 +35,60 @@ class Trouble:
 
 
 class _Doubt:
-    """What is held against the peer at the moment."""
+    """What is held against the peer at the moment.
+
+    ``told`` is when it began to be, by the program's clock; ``records`` say why. The first of them is the one with which it
+    began: a missed pong is told just before the state that follows from it.
+    """
 
     def __init__(self) -> None:
-        self.is_degraded = self.is_suspect = False
+        self.told: float | None = None
         self.records: list[Happening] = []
+        self._is_degraded = self._is_suspect = False
 
     def hear(self, each: Happening) -> None:
         """Take in one record."""
         if each.event == "state" and each.fields.get("to") in ("CONNECTED", "DEGRADED"):
-            self.is_degraded = each.fields["to"] == "DEGRADED"
+            self._is_degraded = each.fields["to"] == "DEGRADED"
         elif each.event == "suspect":
-            self.is_suspect = each.fields.get("suspect") is True
+            self._is_suspect = each.fields.get("suspect") is True
+        if self.told is None:
+            self.records = [one for one in self.records if one.t == each.t]
+        if each.event in REASONS or (self and not self.records):
+            self.records.append(each)
+        if self and self.told is None:
+            self.told = each.t
 
     def __bool__(self) -> bool:
-        return self.is_degraded or self.is_suspect
+        return self._is_degraded or self._is_suspect
 
 
 def find_troubles(time: SessionTime) -> list[Trouble]:
     """Every stretch of a session that was degraded or suspect, and did not end in a loss."""
     found: list[Trouble] = []
-    doubt, told, connected = _Doubt(), None, time.begun
-    recent: list[Happening] = []
+    doubt, connected = _Doubt(), time.begun
     for each in time.told:
-        if each.event in ("pong_missed", "suspect", "beat_missed"):
-            recent = [one for one in recent if one.t == each.t or told is not None] + [each]
         if each.event in ENDS:
-            doubt, told, recent = _Doubt(), None, []
-            connected = each.t
+            doubt, connected = _Doubt(), each.t
             continue
         doubt.hear(each)
-        if doubt and told is None:
-            told = each.t
-            recent = [one for one in recent if one.t == told]
-        elif told is not None and (not doubt or each.event == "closed"):
-            found.append(_trouble(time, recent, connected, told, each.t, is_over=True))
-            doubt, told, recent = _Doubt(), None, []
-    if told is not None:
-        found.append(_trouble(time, recent, connected, told, time.ended, is_over=False))
+        if doubt.told is not None and (not doubt or each.event == "closed"):
+            found.append(_trouble(time, doubt, connected, each.t, is_over=True))
+            doubt = _Doubt()
+    if doubt.told is not None:
+        found.append(_trouble(time, doubt, connected, time.ended, is_over=False))
     return found
 
 
-def _trouble(
-    time: SessionTime, records: list[Happening], connected: float, told: float, ended: float, *, is_over: bool
-) -> Trouble:
-    evidence = records[0].fields.get("evidence") if records else None
+def _trouble(time: SessionTime, doubt: _Doubt, connected: float, ended: float, *, is_over: bool) -> Trouble:
+    first = doubt.records[0]
+    evidence, told = first.fields.get("evidence"), first.t
     silent_for = number(evidence, "silent_for") if isinstance(evidence, dict) else None
     begun = max(connected, told - (silent_for or 0.0))
-    blamed = next((each for each in records if isinstance(each.fields.get("blame"), str)), None)
-    is_ours = any(coincides(each, begun, told, time.absences, time.sleeps) for each in records[:1])
+    blamed = next((each for each in doubt.records if isinstance(each.fields.get("blame"), str)), None)
+    is_ours = coincides(first, begun, told, time.absences, time.sleeps)
     blame = LOCAL if is_ours else blamed.fields["blame"] if blamed else None
-    missed = sum(each.event == "pong_missed" for each in records)
+    missed = sum(each.event == "pong_missed" for each in doubt.records)
     text = f"{missed} {'pongs' if missed > 1 else 'pong'} missed" if missed else "an answer was overdue"
     why = blame_sentence(blame, blamed)
     return Trouble(

@@ -66,7 +66,7 @@ def worst_incidents(journals: Journals, count: int = 10, times: Sequence[Session
     worst: list[Incident] = []
     known: set[tuple[str, float]] = set()
     for each in sorted(_find(journals, times), key=lambda each: (-each.incident.duration, *_order(each))):
-        if len(worst) == count:
+        if len(worst) >= count:
             break
         if each.key is None or each.key not in known:
             worst.append(msgspec.structs.replace(each.incident, timeline=each.moments()))

@@ -134,6 +134,18 @@ def test_suspicion_that_passed_is_an_incident() -> None:
     assert (incident.cause, incident.duration, incident.detail) == ("degraded", 1, "an answer was overdue")
 
 
+def test_trouble_through_a_stall_of_our_own_is_ours() -> None:
+    """Even where only the state tells of it."""
+    span = session()
+    events = [
+        told(100, "local_stall", span, seconds=5.0),
+        degraded(100.5, span, "DEGRADED"),
+        degraded(103, span, "CONNECTED"),
+    ]
+    stall, trouble = worst_incidents(journals([span], [*begin(span), *events]))
+    assert (stall.cause, trouble.cause, trouble.blame, trouble.duration) == ("local_stall", "degraded", "LOCAL_STALL", 2.5)
+
+
 def test_trouble_before_a_loss_belongs_to_the_outage() -> None:
     """It is told in its timeline, and is no incident of its own."""
     span = session()

@@ -8,6 +8,7 @@ from math import fsum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from heartbeat_trio.analysis import statistics
 from heartbeat_trio.analysis.charts import days, hour_cells, rtt_points
 from heartbeat_trio.analysis.findings import Estimate, LineReport, LossCount
 from heartbeat_trio.analysis.history import line_reports
-from heartbeat_trio.analysis.incidents import all_incidents
+from heartbeat_trio.analysis.incidents import all_incidents, worst_incidents
 from heartbeat_trio.analysis.spans import session_times
 from heartbeat_trio.analysis.tables import Happening, Journals, SessionSpan, bucket_value
 from tests.support.analysis import MONDAY, Quarter, journals, lost, session, told
@@ -204,6 +205,26 @@ def test_all_lines_together_are_weighted_by_time() -> None:
     assert [each.availability.value for each in lines] == [1.0, 0.0]
     assert (overall.stalls, [each.stalls for each in lines]) == (1, [1, 1])
     assert (overall.client, overall.endpoint, lines[1].endpoint) == ("", "", "tcp://host-1:1")
+
+
+def test_figures_are_plain_numbers() -> None:
+    """They can be written as JSON as they are: no numbers of numpy's, no infinity, no NaN."""
+    span = session(ended=5 * DAY)
+    events = [*begin(span), *outage(span, 1000, 90, blame="PEER_SILENT"), *outage(span, 2 * DAY, 30)]
+    sources = journals([span], events, [Quarter(MONDAY, {300: 500}, missed=9)])
+    everything = (line_reports(sources), days(sources), rtt_points(sources), hour_cells(sources), worst_incidents(sources))
+    assert numbers(msgspec.to_builtins(everything)) == {int, float}
+    assert b"null" not in msgspec.json.encode([each.rtt.value for each in line_reports(sources)[1][0].rtt[:3]])
+
+
+def numbers(value: object) -> set[type]:
+    """The kinds of all numbers in it."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return {kind for each in value for kind in numbers(each)}
+    assert not isinstance(value, float) or abs(value) < 1e12
+    return {type(value)} if isinstance(value, (int, float)) and not isinstance(value, bool) else set()
 
 
 # -- charts ------------------------------------------------------------------------------------------------------------
