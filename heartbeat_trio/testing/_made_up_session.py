@@ -105,6 +105,8 @@ class MadeUpSession:
             connected = self._attempt(now)
             if isinstance(connected, Ending):
                 ending: Ending | None = connected
+            elif connected >= self._end:
+                break
             else:
                 ending = yield from self._live(connected)
             if ending is None or ending.at >= self._end:

@@ -153,7 +153,8 @@ class LineWorld:
 
     def median(self, at: Floats) -> Floats:
         """The round trip that is normal at these times."""
-        level = self._levels[np.minimum((at // QUARTER).astype(np.int64), len(self._levels) - 1)] + self._growth * at
+        quarter = ((at + self.recipe.begun_at % QUARTER) // QUARTER).astype(np.int64)
+        level = self._levels[np.minimum(quarter, len(self._levels) - 1)] + self._growth * at
         for begin, size in self._steps:
             level = level + size * (at >= begin)
         result: Floats = np.exp(level)
@@ -211,10 +212,10 @@ class LineWorld:
         )
 
     def _make_levels(self, draw: np.random.Generator) -> Floats:
-        """The logarithm of the median by quarters of an hour since the start."""
+        """The logarithm of the median by quarters of an hour, the first one being that of the start."""
         law = self.law
         quarters = ceil(self.recipe.length / QUARTER) + 8
-        begin = self.recipe.begun_at
+        begin = self.recipe.begun_at // QUARTER * QUARTER
         hours = ((begin + QUARTER * np.arange(quarters)) // 3600 - begin // 3600).astype(np.int64)
         days = ((begin + QUARTER * np.arange(quarters)) // DAY - begin // DAY).astype(np.int64)
         by_hour = _autoregressive(draw, int(hours[-1]) + 1, law.phi, law.hour_sigma)

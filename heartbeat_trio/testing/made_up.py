@@ -244,6 +244,8 @@ class Outages:
         """Validate; raises `ConfigError`."""
         _require(self, "per_day", minimum=0, maximum=200)
         _require(self, "mean_length", minimum=1)
+        if self.venue_wide and self.endpoint is not None:
+            raise ConfigError(f"Outages.endpoint = {self.endpoint!r} must be None where they are venue_wide")
         if not self.causes or not set(self.causes) <= set(get_args(Trouble)):
             raise ConfigError(f"Outages.causes = {self.causes!r} must be some of {', '.join(get_args(Trouble))}")
 
@@ -327,8 +329,8 @@ def make_up_journal(
     """
     policy = heartbeat or HeartbeatPolicy()
     _check_policy(policy)
-    if not 0 < days <= 3660:
-        raise ConfigError(f"days = {days!r} must be greater than 0 and at most 3660")
+    if not 0.001 <= days <= 3660:
+        raise ConfigError(f"days = {days!r} must be from 0.001 to 3660")
     where = tuple(Endpoint.parse(endpoint) for endpoint in endpoints)
     names = [str(endpoint) for endpoint in where]
     if not where or len(set(names)) < len(names):

@@ -522,6 +522,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, arguments: dict[str, Any], wh
         lambda: WeekdaySlowdown(weekday=7),
         lambda: Step(at_day=1, factor=0),
         lambda: Outages(causes=()),
+        lambda: Outages(venue_wide=True, endpoint=A),
         lambda: Law(phi=1),
         lambda: MissRate(rate=2),
         lambda: IdleKill(after=0),
