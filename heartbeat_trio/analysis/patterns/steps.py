@@ -1,0 +1,272 @@
+"""Steps: moments from which on a line's round trips take longer, or shorter, for days.
+
+Binary segmentation. Whether there is a step is asked of blocks of a day (of half a day in short data), whose order is
+shuffled: whatever hangs together within a day, hangs together in the shuffled ones too. Where it is, is asked of hours, and
+of quarters of an hour around it: the likelihood of a step in an autoregressive process of order 1 with heavy tails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import rankdata
+
+from ..findings import Finding, NotEnough
+from . import chance
+from .chance import Tested
+from .series import DAY, HOUR, Hours, percent
+
+if TYPE_CHECKING:
+    from ..tables import Floats, Ints
+
+DAYS = 7
+"""Fewer cannot be shuffled in a thousand ways that differ."""
+P = 0.001
+SHORTEST = 30
+"""Hours of the shortest segment."""
+LONG = 16
+"""Days from which on a block is a whole one."""
+ROUNDS = (200, 1800, 38000)
+"""Shufflings, each lot only if the ones before leave it open whether the step is one."""
+FREEDOM = 4.0
+"""Degrees of freedom of the t distribution: outliers hardly count."""
+AROUND = 6
+"""Hours on either side within which quarters refine the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A line's hours that have a median: ``hour`` since 1970 (UTC), ``begin`` in Unix seconds, ``level`` in logarithms."""
+
+    hour: Ints
+    begin: Ints
+    level: Floats
+
+    def part(self, low: int, high: int) -> Level:
+        """From one index to another."""
+        return Level(self.hour[low:high], self.begin[low:high], self.level[low:high])
+
+    def __len__(self) -> int:
+        return len(self.hour)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A step between two indexes of a `Level`, with its p."""
+
+    index: int
+    at: float
+    p: float
+
+
+def levels(table: Hours, level: Floats) -> Level:
+    """Those hours that have a median. ``level``: without the hours of the day that are slower."""
+    known = ~np.isnan(level)
+    return Level(table.hour[known], table.begin[known], level[known])
+
+
+def days_of(series: Level) -> int:
+    """How many days have at least half of their hours."""
+    return int(np.sum(np.unique(series.hour // 24, return_counts=True)[1] >= 12))
+
+
+def changes(series: Level, quarters: Hours | None, rng: np.random.Generator) -> tuple[list[Change], list[float]]:
+    """All steps in the order of time, and the p of those that were asked for and are none."""
+    found: list[Change] = []
+    rejected: list[float] = []
+    waiting = [(0, len(series))]
+    while waiting:
+        low, high = waiting.pop()
+        part = series.part(low, high)
+        tested = _split(part, rng)
+        if tested is None:
+            continue
+        p, split = tested
+        if p > P:
+            rejected.append(p)
+            continue
+        index = locate(part, split)
+        at = refine(part, index, quarters) if quarters is not None else float(part.begin[index])
+        found.append(Change(low + index, at, p))
+        waiting += [(low, low + index), (low + index, high)]
+    return sorted(found, key=lambda change: change.index), rejected
+
+
+def _split(series: Level, rng: np.random.Generator) -> tuple[float, int] | None:
+    """Whether order matters: p, and the index of the hour at which the blocks part best; None: too little to tell."""
+    if len(series) < 2 * SHORTEST:
+        return None
+    size = 24 if len(series) >= 24 * LONG else 12
+    block = series.hour // size
+    number, start, count = np.unique(block, return_index=True, return_counts=True)
+    full = count >= size // 2
+    if np.sum(full) * size < 24 * (DAYS - 1):
+        return None
+    rank = np.asarray(rankdata(series.level))
+    means = (np.add.reduceat(rank, start) / count)[full]
+    edge = -(-SHORTEST // size)
+    cut = _cusum(means[None, :], edge)
+    best = int(np.argmax(cut[0]))
+    p = _p(means, float(cut[0, best]), edge, rng)
+    return p, int(start[full][best + edge])
+
+
+def _cusum(means: Floats, edge: int) -> Floats:
+    """How far apart the two parts of each row are, at each place where it may be parted."""
+    n = means.shape[1]
+    left = np.arange(edge, n - edge + 1)
+    sums = np.cumsum(means - means.mean(axis=1, keepdims=True), axis=1)[:, edge - 1 : n - edge]
+    result: Floats = np.abs(sums) / np.sqrt(left * (n - left))
+    return result
+
+
+def _p(means: Floats, observed: float, edge: int, rng: np.random.Generator) -> float:
+    above, rounds = 0, 0
+    for more in ROUNDS:
+        rows = np.broadcast_to(means.astype(np.float32), (more, len(means)))
+        shuffled = rng.permuted(rows, axis=1)
+        above += int(np.sum(_cusum(shuffled, edge).max(axis=1) >= observed * (1 - 1e-5)))
+        rounds += more
+        if above > 2 + 2 * P * rounds:
+            break
+    return (above + 1) / (rounds + 1)
+
+
+def _likelihood(series: Floats, consecutive: np.ndarray[tuple[int], np.dtype[np.bool_]], split: int) -> Floats:
+    """For each index, minus the logarithm of the likelihood that the step is there.
+
+    The levels before and after, the correlation and the spread are those that ``split`` suggests.
+    """
+    before, after = float(np.median(series[:split])), float(np.median(series[split:]))
+    noise = series - np.where(np.arange(len(series)) < split, before, after)
+    spread = 1.4826 * float(np.median(np.abs(noise))) + 1e-9
+    clipped = np.clip(noise, -3 * spread, 3 * spread)
+    pairs = consecutive[1:]
+    phi = float(np.sum(clipped[1:] * clipped[:-1] * pairs) / (np.sum(clipped[:-1] ** 2 * pairs) + 1e-12))
+    lag = np.where(consecutive, min(0.98, max(0.0, phi)), 0.0)
+    previous = np.concatenate([series[:1], series[:-1]])
+
+    def residual(now: float, then: float) -> Floats:
+        return (series - now) - lag * (previous - then)
+
+    whole = np.where(np.arange(len(series)) < split, residual(before, before), residual(after, after))
+    scale = (1.4826 * float(np.median(np.abs(whole))) + 1e-9) ** 2
+
+    def cost(values: Floats) -> Floats:
+        return (FREEDOM + 1) / 2 * np.log1p(values**2 / (FREEDOM * scale))
+
+    first, last, at = (
+        cost(residual(before, before)),
+        cost(residual(after, after)),
+        cost(residual(after, before)),
+    )
+    behind = np.concatenate([[0.0], np.cumsum(first)[:-1]])
+    ahead = np.concatenate([np.cumsum(last[::-1])[::-1][1:], [0.0]])
+    result: Floats = behind + at + ahead
+    return result
+
+
+def locate(series: Level, split: int) -> int:
+    """The index of the first hour after the step, near ``split``."""
+    consecutive = np.concatenate([[False], np.diff(series.hour) == 1])
+    low, high = SHORTEST, len(series) - SHORTEST
+    split = min(max(low, split), high)
+    for _ in range(4):
+        again = low + int(np.argmin(_likelihood(series.level, consecutive, split)[low : high + 1]))
+        if again == split:
+            break
+        split = again
+    return split
+
+
+def refine(series: Level, index: int, quarters: Hours) -> float:
+    """The step's moment by quarters of an hour, in Unix seconds."""
+    at = int(series.begin[index])
+    low, high = int(series.begin[0]), int(series.begin[-1]) + HOUR
+    near = (quarters.begin >= max(low, at - 2 * DAY)) & (quarters.begin < min(high, at + 2 * DAY)) & ~np.isnan(quarters.level)
+    begin, level = quarters.begin[near], quarters.level[near]
+    split = int(np.searchsorted(begin, at))
+    if not 4 <= split <= len(begin) - 4:
+        return float(at)
+    consecutive = np.concatenate([[False], np.diff(begin) == begin_step(begin)])
+    cost = _likelihood(level, consecutive, split)
+    allowed = np.abs(begin - at) <= AROUND * HOUR
+    return float(begin[np.argmin(np.where(allowed, cost, np.inf))])
+
+
+def begin_step(begin: Ints) -> int:
+    """The usual distance of two cells."""
+    return int(np.median(np.diff(begin)))
+
+
+def daily(series: Level) -> tuple[Ints, Floats]:
+    """Days since 1970 that have at least half of their hours, and their medians."""
+    day, start, count = np.unique(series.hour // 24, return_index=True, return_counts=True)
+    full = count >= 12
+    medians = [float(np.median(series.level[at : at + size])) for at, size in zip(start[full], count[full], strict=True)]
+    return day[full], np.array(medians)
+
+
+def tested(line: int, series: Level, found: list[Change], rejected: list[float]) -> list[Tested]:
+    """What was asked, with a finding for each step that moves enough."""
+    bounds = [0, *(change.index for change in found), len(series)]
+    parts = [series.part(low, high) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    result = [
+        Tested("step", change.p, _finding(line, change, before, after))
+        for change, before, after in zip(found, parts[:-1], parts[1:], strict=True)
+    ]
+    return result + [Tested("step", p) for p in rejected]
+
+
+def _finding(line: int, change: Change, before: Level, after: Level) -> Finding | None:
+    size = 12
+    old, new = _blocks(before, size), _blocks(after, size)
+    moved = chance.shift_between(old, new)
+    n = len(before) + len(after)
+    effect = chance.ratio(moved, n)
+    if effect.value is None or abs(moved[0]) < chance.LOG_EFFECT:
+        return None
+    was, now = (float(np.exp(np.median(part.level))) for part in (before, after))
+    agree = all(moved[0] * (b - a) >= moved[0] ** 2 / 2 for a, b in _agreement(before, after))
+    word = "longer" if moved[0] > 0 else "shorter"
+    when = np.datetime_as_string(np.datetime64(int(change.at), "s"), unit="m").replace("T", " ")
+    return Finding(
+        kind="step",
+        metric="rtt",
+        line=line,
+        claim=(
+            f"Since {when} UTC round trips take {percent(abs(effect.value))} {word}: {1e3 * now:.3g} ms after"
+            f" {1e3 * was:.3g} ms ({len(before)} hours before, {len(after)} after)."
+        ),
+        effect=effect,
+        n=n,
+        p=change.p,
+        p_adjusted=change.p,
+        begun_at=float(before.begin[0]),
+        ended_at=float(after.begin[-1] + HOUR),
+        halves_agree=agree,
+        details={"moment_at": change.at, "before": was, "after": now},
+    )
+
+
+def _blocks(series: Level, size: int) -> Floats:
+    _, start, count = np.unique(series.hour // size, return_index=True, return_counts=True)
+    return np.array([float(np.median(series.level[at : at + many])) for at, many in zip(start, count, strict=True)])
+
+
+def _agreement(before: Level, after: Level) -> list[tuple[float, float]]:
+    """Levels before and after, of every second day and of the others: halves by time cannot both hold the step."""
+    pairs = []
+    for odd in (0, 1):
+        sides = [part.level[part.hour // 24 % 2 == odd] for part in (before, after)]
+        if all(len(side) for side in sides):
+            pairs.append((float(np.median(sides[0])), float(np.median(sides[1]))))
+    return pairs if len(pairs) == 2 else [(0.0, 0.0)]
+
+
+def missing(line: int, series: Level) -> NotEnough | None:
+    """That there are not enough days."""
+    have = days_of(series)
+    return None if have >= DAYS else NotEnough(kind="step", line=line, have=have, need=DAYS, unit="days")
