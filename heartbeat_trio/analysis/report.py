@@ -17,6 +17,7 @@ from .findings import Report
 from .history import line_reports
 from .incidents import worst_incidents
 from .load import load
+from .patterns import find_patterns
 from .replay import not_replayed, replay
 from .spans import session_times
 
@@ -90,6 +91,8 @@ def _report(journals: Journals, zone: ZoneInfo, tell: Tell) -> Report:
     overall, lines = line_reports(journals, times)
     rtt, step = rtt_points(journals)
     incidents = worst_incidents(journals, times=times)
+    tell(Progress("patterns"))
+    findings, not_enough = find_patterns(journals, zone=zone, seed=SEED)
     tell(Progress("other policies"))
     replays = replay(journals)
     return Report(
@@ -100,8 +103,8 @@ def _report(journals: Journals, zone: ZoneInfo, tell: Tell) -> Report:
         overall=overall,
         lines=lines,
         advice=(),
-        findings=(),
-        not_enough=(),
+        findings=findings,
+        not_enough=not_enough,
         incidents=incidents,
         replays=replays,
         days=days(journals, zone, times),

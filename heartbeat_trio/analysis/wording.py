@@ -32,6 +32,8 @@ HOUR = 3_600.0
 UNITS = ((172_800.0, 86_400.0, "d"), (7_200.0, 3_600.0, "h"), (600.0, 60.0, "min"))
 IN_SECONDS: frozenset[str] = frozenset({"period", "idle_kill"})
 """Kinds of findings whose effect is a length of time and no fraction."""
+SHARES: frozenset[str] = frozenset({"venue_wide", "local"})
+"""Kinds of findings whose effect is a part of something and no change."""
 KINDS: dict[Kind, str] = {
     "hour": "hours of the day",
     "weekday": "days of the week",
@@ -69,7 +71,9 @@ def _three(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    return grouped(int(value)) if value == int(value) else _three(value)
+    written = _three(value)
+    whole, _, rest = written.partition(".")
+    return whole if not rest.strip("0") else written
 
 
 def share(value: float | None) -> str:
@@ -85,12 +89,17 @@ def share(value: float | None) -> str:
 
 def change(value: float | None) -> str:
     """A relative change, with its sign."""
-    return UNKNOWN if value is None or not math.isfinite(value) else f"{100 * value:+.0f} %"
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):+g} %"
 
 
 def fraction(value: float | None) -> str:
     """A fraction as a percentage, rounded."""
-    return UNKNOWN if value is None or not math.isfinite(value) else f"{100 * value:.0f} %"
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):g} %"
+
+
+def _percent(value: float) -> float:
+    """Whole ones; below 10 of them two figures."""
+    return float(f"{100 * value:.2g}") if abs(value) < 0.1 else round(100 * value)
 
 
 def grouped(value: int) -> str:
@@ -151,7 +160,7 @@ def cause(loss: LossCount) -> str:
 
 def effect(finding: Finding) -> str:
     """How large what was found is, with its interval."""
-    words = seconds if finding.kind in IN_SECONDS else change
+    words = seconds if finding.kind in IN_SECONDS else fraction if finding.kind in SHARES else change
     between = interval(finding.effect, words)
     return estimate(finding.effect, words) + (f" (95 %: {between})" if between else "")
 

@@ -174,6 +174,15 @@ def test_a_share_never_rounds_up_to_all(value: float, words: str) -> None:
     assert words == wording.share(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.31, "+31 %"), (-0.125, "-12 %"), (0.0912, "+9.1 %"), (0.00059, "+0.059 %"), (12.345, "+1234 %")]
+)
+def test_a_change_has_its_sign(value: float, words: str) -> None:
+    """Whole percents, and two figures of less than ten."""
+    assert words == wording.change(value)
+    assert words.removeprefix("+") == wording.fraction(value)
+
+
 def test_intervals_say_their_unit_once() -> None:
     """Twice only where the units differ; open ends and bounds are told."""
     assert "9 to 53 %" == wording.interval(Estimate(0.25, 0.09, 0.53, 12), wording.fraction)
