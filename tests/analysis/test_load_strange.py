@@ -37,7 +37,7 @@ FOREIGN = [
 def good(folder: Path) -> Path:
     """A journal that is all right."""
     journal = HandJournal()
-    journal.object("connected", 100.5, connection=1)
+    journal.tell("connected", 100.5, connection=1)
     journal.pings(100)
     journal.ping(101, 700.0, "m")
     return journal.write(folder)
@@ -60,6 +60,19 @@ def test_a_foreign_file_changes_no_figure(tmp_path: Path, content: bytes, suffix
     assert journals.happenings == expected.happenings
     assert ("strange" in "".join(journals.sources.excluded)) == (content != b"" or suffix.endswith("gz"))
     assert journals.sources.records == expected.sources.records
+
+
+def test_a_compressed_file_that_is_none_is_named(tmp_path: Path) -> None:
+    """It was only renamed, or is damaged from the start."""
+    path = good(tmp_path)
+    (tmp_path / "strange.jsonl.gz").write_bytes(path.read_bytes())
+    damaged = bytearray(gzip.compress(path.read_bytes()))
+    damaged[20:40] = bytes(20)
+    (tmp_path / "damaged.jsonl.gz").write_bytes(damaged)
+    journals = load([tmp_path])
+    assert totals(journals)["sent"] == 101
+    assert "strange.jsonl.gz: no record of a journal in it" in journals.sources.excluded
+    assert journals.sources.torn >= 2
 
 
 def test_no_journal_at_all_is_a_clear_message(tmp_path: Path) -> None:
@@ -202,7 +215,7 @@ def test_pings_of_an_unknown_line_are_told(tmp_path: Path) -> None:
     assert journals.lines[0].endpoint == URL
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     garbage=st.lists(
         st.tuples(
@@ -265,3 +278,15 @@ def test_an_archive_of_older_files_belongs_to_the_same_program(tmp_path: Path) -
     (span,) = journals.sessions
     assert span.ended - span.begun == pytest.approx(1.0 + 199 * 5 + 0.04005)
     assert_same(journals, load([tmp_path / "new", tmp_path / "old"]))
+
+
+def test_a_file_whose_head_is_damaged_belongs_to_its_writer(tmp_path: Path) -> None:
+    """Its name says who that is, and its sessions are the same."""
+    good(tmp_path)
+    later = HandJournal()
+    later.pings(100, first=102, t=705.0)
+    later.lines[0] = later.lines[0][:-5]
+    later.write(tmp_path, number=2)
+    journals = load([tmp_path])
+    assert totals(journals)["sent"] == 201
+    assert (len(journals.sessions), journals.sources.torn, journals.sources.excluded) == (1, 1, ())
