@@ -42,7 +42,7 @@ from ..config import HeartbeatPolicy
 from ..exceptions import ConfigError
 from .findings import ReplayCurve, ReplayPoint
 from .replay_detection import detection
-from .replay_player import losses_of, losses_of_each
+from .replay_player import Loss, losses_of, losses_of_each
 from .replay_trace import Recording, look, record
 from .suggest import mark_suggested
 from .tables import quantile
@@ -194,19 +194,31 @@ def _count(
         reached: Runs that the recorded policy's verdict ended.
     """
     worst = [(0, 0, False)] * len(policies)
+    recorded = recording.policy
     for phase in range(every):
-        seen, doubted = look(recording, every, phase), look(recording, every, phase, is_strict=False)
-        strict = losses_of_each(recording, policies, seen)
-        has_doubts = (len(seen.data), len(seen.pongs)) != (len(doubted.data), len(doubted.pongs))
-        lenient = losses_of_each(recording, policies, doubted) if has_doubts else strict
-        for at, (losses, fewer) in enumerate(zip(strict, lenient, strict=True)):
-            policy, recorded = policies[at], recording.policy
-            is_stricter = every == 1 and _is_stricter(policy, recorded)
-            unseen = set() if is_stricter else reached - {loss.run for loss in losses if not loss.is_false}
+        found = losses_of_each(recording, policies, look(recording, every, phase))
+        least = _doubt(recording, policies, found, every, phase)
+        for at, (policy, losses) in enumerate(zip(policies, found, strict=True)):
+            is_seen = every == 1 and _is_stricter(policy, recorded)
+            unseen = set() if is_seen else reached - {loss.run for loss in losses if not loss.is_false}
             false = sum(loss.is_false for loss in losses)
-            is_censored = bool(unseen) or len(losses) != len(fewer) or worst[at][2]
+            is_censored = bool(unseen) or len(losses) != least[at] or worst[at][2]
             worst[at] = max(worst[at][0], len(losses) + len(unseen)), max(worst[at][1], false), is_censored
     return worst
+
+
+def _doubt(
+    recording: Recording, policies: Sequence[HeartbeatPolicy], found: list[list[Loss]], every: int, phase: int
+) -> list[int]:
+    """How many losses there are at least, should all bytes that may have been others than pongs have been others."""
+    least = [len(losses) for losses in found]
+    doubted = [at for at, losses in enumerate(found) if losses]
+    if every > 1 and doubted:
+        view = look(recording, every, phase, is_strict=False)
+        fewer = losses_of_each(recording, [policies[at] for at in doubted], view)
+        for at, losses in zip(doubted, fewer, strict=True):
+            least[at] = len(losses)
+    return least
 
 
 def _is_stricter(policy: HeartbeatPolicy, recorded: HeartbeatPolicy) -> bool:

@@ -43,19 +43,21 @@ def losses_of(recording: Recording, policy: HeartbeatPolicy, view: View | None =
         policy: ... what to judge it by: with the recorded liveness, and a timeout of at least `quick` ...
         view: ... and which of the pings it sent; all of them by default.
     """
-    view = look(recording) if view is None else view
-    silences = _silences(view, policy.max_missed_pongs)
-    return _judge(recording, policy, view, [*_long(silences, policy.pong_timeout), *_pongless(recording, view)])
+    return losses_of_each(recording, [policy], look(recording) if view is None else view)[0]
 
 
 def losses_of_each(recording: Recording, policies: Sequence[HeartbeatPolicy], view: View) -> list[list[Loss]]:
     """The verdicts that each of several policies would have had (see `losses_of`)."""
     silences = {missed: _silences(view, missed) for missed in {policy.max_missed_pongs for policy in policies}}
     pongless = _pongless(recording, view)
-    return [
-        _judge(recording, policy, view, [*_long(silences[policy.max_missed_pongs], policy.pong_timeout), *pongless])
-        for policy in policies
-    ]
+    columns = _Columns(recording, view)
+    found = []
+    for policy in policies:
+        player = _Player(columns, policy)
+        for start, end in _merge(columns, [*_long(silences[policy.max_missed_pongs], policy.pong_timeout), *pongless]):
+            player.play(start, end)
+        found.append(player.losses)
+    return found
 
 
 # -- what is worth replaying -------------------------------------------------------------------------------------------
@@ -97,7 +99,22 @@ def _pongless(recording: Recording, view: View) -> list[Window]:
     return list(zip(senders[gaps].tolist(), moments[gaps + 1].tolist(), strict=True))
 
 
-def _merge(view: View, windows: Iterable[Window]) -> list[Window]:
+class _Columns:
+    """A view as plain lists, for going through it ping by ping."""
+
+    def __init__(self, recording: Recording, view: View) -> None:
+        self.recording = recording
+        self.view = view
+        self.due: list[float] = view.due.tolist()
+        self.tick: list[float] = view.tick.tolist()
+        self.run: list[int] = view.run.tolist()
+        self.next_life: list[float] = view.next_life.tolist()
+        self.is_plain: list[bool] = (
+            ~(recording.is_caught_up | recording.is_excused)[view.index] & (view.birth == view.tick)
+        ).tolist()
+
+
+def _merge(view: _Columns, windows: Iterable[Window]) -> list[Window]:
     """In order, and none begins within another."""
     merged: list[Window] = []
     for start, end in sorted(windows):
@@ -111,39 +128,51 @@ def _merge(view: View, windows: Iterable[Window]) -> list[Window]:
 # -- the replay itself -------------------------------------------------------------------------------------------------
 
 
-def _judge(recording: Recording, policy: HeartbeatPolicy, view: View, windows: list[Window]) -> list[Loss]:
-    if not windows:
-        return []
-    player = _Player(recording, policy, view)
-    for start, end in _merge(view, windows):
-        player.play(start, end)
-    return player.losses
-
-
 class _Player:
     """Runs `Heartbeat` over windows of a view, one after the other."""
 
-    def __init__(self, recording: Recording, policy: HeartbeatPolicy, view: View) -> None:
-        self._recording = recording
+    def __init__(self, columns: _Columns, policy: HeartbeatPolicy) -> None:
+        self._columns = columns
+        self._recording = columns.recording
+        self._view = columns.view
         self._policy = policy
-        self._view = view
         self._rng = Random(0)  # nonces need not differ from run to run
         self._next = 0
+        self._known: dict[tuple[int, ...], bool] = {}
         self.losses: list[Loss] = []
 
     def play(self, start: int, end: float) -> None:
         """Replay a window; what a verdict of the window before it has taken is over."""
-        view, start = self._view, max(start, self._next)
-        start = self._oldest_open(start)
-        while start < len(view.due) and view.due[start] < end:
-            run = int(view.run[start])
-            verdict = _Life(self._recording, self._policy, view, start, end, self._rng).run()
+        columns = self._columns
+        start = self._oldest_open(max(start, self._next))
+        while start < len(columns.due) and columns.due[start] < end:
+            run, verdict = columns.run[start], self._find_verdict(start, end)
             if verdict is None:
                 return
             self.losses.append(Loss(run, verdict, bool(self._recording.alive_until[run] > verdict)))
-            self._next = start = max(start + 1, int(np.searchsorted(view.due, verdict)))
+            self._next = start = bisect_left(columns.due, verdict, lo=start + 1)
             if self._policy.liveness == "pong_only":  # pongs of older pings are none to a new heartbeat
                 end = max(end, self._first_pong(start))
+
+    def _find_verdict(self, start: int, end: float) -> float | None:
+        """The verdict of a heartbeat that begins with this ping. The same silence twice is played once.
+
+        Where nothing at all comes until the last deadline that matters, only the distances of the ticks do.
+        """
+        columns, last = self._columns, start + self._policy.max_missed_pongs - 1
+        silence = None
+        if last < len(columns.due) and columns.run[last] == columns.run[start] and all(columns.is_plain[start : last + 1]):
+            deadline = columns.tick[last] + self._policy.pong_timeout
+            if deadline + MICROSECOND < min(columns.next_life[start], end):
+                silence = tuple(
+                    round((columns.tick[at] - columns.tick[start]) / MICROSECOND) for at in range(start + 1, last + 1)
+                )
+                if self._known.get(silence):
+                    return deadline
+        verdict = _Life(self._recording, self._policy, self._view, start, end, self._rng).run()
+        if silence is not None:
+            self._known[silence] = verdict is not None and abs(verdict - deadline) < MICROSECOND
+        return verdict
 
     def _first_pong(self, start: int) -> float:
         """When a pong of this or of a later ping of its run comes."""

@@ -145,8 +145,8 @@ def look(recording: Recording, every: int = 1, phase: int = 0, *, is_strict: boo
     order = order[np.argsort(pong[order], kind="stable")]
     data = np.empty(0)
     if recording.policy.liveness == "any_inbound":
-        data = np.sort(_bytes(recording, ~is_kept & ~recording.is_probe, is_strict=is_strict))
-    lives = np.sort(np.concatenate([data, pong[order]]))
+        data = np.sort(_bytes(recording, ~is_kept & ~recording.is_probe, is_strict=is_strict), kind="stable")
+    lives = np.sort(np.concatenate([data, pong[order]]), kind="stable")
     due, run, birth = recording.due[index], recording.run[index], recording.tick[index]
     if is_strict and every > 1:  # the last ping before the run was another one
         begins = np.flatnonzero(np.append(True, np.diff(run) != 0)[: len(run)])
@@ -177,13 +177,13 @@ def _acknowledged(recording: Recording) -> Floats:
 def _bytes(recording: Recording, is_dropped: Flags, *, is_strict: bool) -> Floats:
     """Moments of bytes that are no pongs of dropped pings."""
     first, last = recording.first, recording.last
-    pongs = np.sort(recording.pong[is_dropped & ~np.isnan(recording.pong)])
+    pongs = np.sort(recording.pong[is_dropped & ~np.isnan(recording.pong)], kind="stable")
     if len(pongs):
         is_first, is_last = _is_near(first, pongs), _is_near(last, pongs)
         if not is_strict:  # two moments, and one of them a pong's: anything may have been between
             is_first = is_last = is_first & is_last & (last - first <= NOTICEABLE)
-        first, last = first[~is_first], last[~is_last]
-    moments: Floats = np.concatenate([first, last])
+        first, last = np.where(is_first, np.nan, first), np.where(is_last, np.nan, last)
+    moments: Floats = np.stack([first, last], axis=1).ravel()  # hardly out of order
     return moments[~np.isnan(moments)]
 
 
