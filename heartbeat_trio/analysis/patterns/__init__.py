@@ -79,7 +79,7 @@ def _levels(
         missing += few
         if len(days) < steps.DAYS:
             continue
-        found, rejected = steps.changes(level, quarters.get(line), rng)
+        found, rejected = steps.changes(level, quarters[line], rng)
         stepped = steps.tested(line, level, found, rejected)
         if len(days) >= drift.DAYS:
             trend = drift.drift_test(line, days, medians)

@@ -2,7 +2,7 @@
 
 Binary segmentation. Whether there is a step is asked of blocks of a day (of half a day in short data), whose order is
 shuffled: whatever hangs together within a day, hangs together in the shuffled ones too. Where it is, is asked of hours, and
-of quarters of an hour around it: the likelihood of a step in an autoregressive process of order 1 with heavy tails.
+of quarters of an hour around it: see `location`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from scipy.stats import rankdata
 from ..findings import Finding, NotEnough
 from . import chance
 from .chance import Tested
-from .series import DAY, HOUR, Hours, percent
+from .location import locate
+from .series import HOUR, percent
 
 if TYPE_CHECKING:
     from ..tables import Floats, Ints
+    from .series import Hours
 
 DAYS = 7
 """Fewer cannot be shuffled in a thousand ways that differ."""
@@ -30,10 +32,6 @@ LONG = 16
 """Days from which on a block is a whole one."""
 ROUNDS = (200, 1800, 38000)
 """Shufflings, each lot only if the ones before leave it open whether the step is one."""
-FREEDOM = 4.0
-"""Degrees of freedom of the t distribution: outliers hardly count."""
-AROUND = 6
-"""Hours on either side within which quarters refine the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def days_of(series: Level) -> int:
     return int(np.sum(np.unique(series.hour // 24, return_counts=True)[1] >= 12))
 
 
-def changes(series: Level, quarters: Hours | None, rng: np.random.Generator) -> tuple[list[Change], list[float]]:
+def changes(series: Level, quarters: Hours, rng: np.random.Generator) -> tuple[list[Change], list[float]]:
     """All steps in the order of time, and the p of those that were asked for and are none."""
     found: list[Change] = []
     rejected: list[float] = []
@@ -87,8 +85,9 @@ def changes(series: Level, quarters: Hours | None, rng: np.random.Generator) -> 
         if p > P:
             rejected.append(p)
             continue
-        index = locate(part, split)
-        at = refine(part, index, quarters) if quarters is not None else float(part.begin[index])
+        at = locate(part.hour, part.level, split, quarters)
+        index = int(np.searchsorted(part.begin, at - HOUR / 2))
+        index = min(max(SHORTEST, index), len(part) - SHORTEST)
         found.append(Change(low + index, at, p))
         waiting += [(low, low + index), (low + index, high)]
     return sorted(found, key=lambda change: change.index), rejected
@@ -132,73 +131,6 @@ def _p(means: Floats, observed: float, edge: int, rng: np.random.Generator) -> f
         if above > 2 + 2 * P * rounds:
             break
     return (above + 1) / (rounds + 1)
-
-
-def _likelihood(series: Floats, consecutive: np.ndarray[tuple[int], np.dtype[np.bool_]], split: int) -> Floats:
-    """For each index, minus the logarithm of the likelihood that the step is there.
-
-    The levels before and after, the correlation and the spread are those that ``split`` suggests.
-    """
-    before, after = float(np.median(series[:split])), float(np.median(series[split:]))
-    noise = series - np.where(np.arange(len(series)) < split, before, after)
-    spread = 1.4826 * float(np.median(np.abs(noise))) + 1e-9
-    clipped = np.clip(noise, -3 * spread, 3 * spread)
-    pairs = consecutive[1:]
-    phi = float(np.sum(clipped[1:] * clipped[:-1] * pairs) / (np.sum(clipped[:-1] ** 2 * pairs) + 1e-12))
-    lag = np.where(consecutive, min(0.98, max(0.0, phi)), 0.0)
-    previous = np.concatenate([series[:1], series[:-1]])
-
-    def residual(now: float, then: float) -> Floats:
-        return (series - now) - lag * (previous - then)
-
-    whole = np.where(np.arange(len(series)) < split, residual(before, before), residual(after, after))
-    scale = (1.4826 * float(np.median(np.abs(whole))) + 1e-9) ** 2
-
-    def cost(values: Floats) -> Floats:
-        return (FREEDOM + 1) / 2 * np.log1p(values**2 / (FREEDOM * scale))
-
-    first, last, at = (
-        cost(residual(before, before)),
-        cost(residual(after, after)),
-        cost(residual(after, before)),
-    )
-    behind = np.concatenate([[0.0], np.cumsum(first)[:-1]])
-    ahead = np.concatenate([np.cumsum(last[::-1])[::-1][1:], [0.0]])
-    result: Floats = behind + at + ahead
-    return result
-
-
-def locate(series: Level, split: int) -> int:
-    """The index of the first hour after the step, near ``split``."""
-    consecutive = np.concatenate([[False], np.diff(series.hour) == 1])
-    low, high = SHORTEST, len(series) - SHORTEST
-    split = min(max(low, split), high)
-    for _ in range(4):
-        again = low + int(np.argmin(_likelihood(series.level, consecutive, split)[low : high + 1]))
-        if again == split:
-            break
-        split = again
-    return split
-
-
-def refine(series: Level, index: int, quarters: Hours) -> float:
-    """The step's moment by quarters of an hour, in Unix seconds."""
-    at = int(series.begin[index])
-    low, high = int(series.begin[0]), int(series.begin[-1]) + HOUR
-    near = (quarters.begin >= max(low, at - 2 * DAY)) & (quarters.begin < min(high, at + 2 * DAY)) & ~np.isnan(quarters.level)
-    begin, level = quarters.begin[near], quarters.level[near]
-    split = int(np.searchsorted(begin, at))
-    if not 4 <= split <= len(begin) - 4:
-        return float(at)
-    consecutive = np.concatenate([[False], np.diff(begin) == begin_step(begin)])
-    cost = _likelihood(level, consecutive, split)
-    allowed = np.abs(begin - at) <= AROUND * HOUR
-    return float(begin[np.argmin(np.where(allowed, cost, np.inf))])
-
-
-def begin_step(begin: Ints) -> int:
-    """The usual distance of two cells."""
-    return int(np.median(np.diff(begin)))
 
 
 def daily(series: Level) -> tuple[Ints, Floats]:
