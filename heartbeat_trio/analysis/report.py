@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
-from .. import __version__
 from ..exceptions import ConfigError
 from ..observe.printable import printable
 from .charts import days, hour_cells, rtt_points
@@ -97,7 +97,7 @@ def _report(journals: Journals, zone: ZoneInfo, tell: Tell) -> Report:
     replays = replay(journals)
     return Report(
         made_at=time.time(),
-        version=__version__,
+        version=_version(),
         zone=zone.key,
         sources=journals.sources,
         overall=overall,
@@ -113,6 +113,13 @@ def _report(journals: Journals, zone: ZoneInfo, tell: Tell) -> Report:
         hours=hour_cells(journals, zone),
         notes=not_replayed(journals),
     )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("heartbeat-trio")
+    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"
 
 
 def _say_nothing(_progress: Progress) -> None:

@@ -138,15 +138,16 @@ def _point(point: ReplayPoint, across: Axis, up: Axis) -> Html:
     kind = " censored" if point.is_censored else ""
     if point.is_suggested:
         shape = tag("path", d="M0-8L8 0 0 8-8 0Z")
-        return tag("svg", title, shape, _word("suggested"), x=x, y=y, overflow="visible", class_="point suggested" + kind)
+        return tag("svg", title, shape, _word("suggested", 8, "end"), x=x, y=y, overflow="visible", class_="point suggested" + kind)
     if point.is_recorded:
         shape = tag("path", d="M-6-6H6V6H-6Z")
-        return tag("svg", title, shape, _word("ran", 22), x=x, y=y, overflow="visible", class_="point recorded" + kind)
+        return tag("svg", title, shape, _word("ran", -6, "start"), x=x, y=y, overflow="visible", class_="point recorded" + kind)
     return tag("circle", title, cx=x, cy=y, r=4, class_="point plain" + kind)
 
 
-def _word(word: str, up: int = -14) -> Html:
-    return tag("text", word, y=up, text_anchor="middle", class_="mark")
+def _word(word: str, x: int, anchor: str) -> Html:
+    """Beside a point; the two words grow away from each other, since the quicker policy is mostly the one suggested."""
+    return tag("text", word, x=x, y=-14, text_anchor=anchor, class_="mark")
 
 
 def policy(point: ReplayPoint) -> str:
