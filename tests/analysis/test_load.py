@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import trio
 
-from heartbeat_trio.analysis import fast
+from heartbeat_trio.analysis import fast, rows
 from heartbeat_trio.analysis.load import Progress, load
 from heartbeat_trio.analysis.tables import Line, quantile
 from heartbeat_trio.config import HeartbeatPolicy
@@ -324,6 +324,9 @@ def test_both_ways_of_reading_give_the_same(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(fast, "SMALL", 0)
     quickly = load([tmp_path], use_cache=False)
     assert_same(slowly, quickly)
+    monkeypatch.setattr(fast, "SMALL", 1 << 60)
+    monkeypatch.setattr(rows, "BATCH", 7)
+    assert_same(slowly, load([tmp_path], use_cache=False))
     assert (slowly.sources.torn, slowly.sources.unknown) == (5, 2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from heartbeat_trio.analysis import fast
 from heartbeat_trio.analysis.load import load
+from heartbeat_trio.analysis.rows import UNKNOWN, read_rows
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.journal import PingEntry, read_journal
 from tests.analysis.test_load import assert_consistent, assert_same, totals
@@ -192,6 +194,7 @@ def test_strange_records_are_counted_or_told(tmp_path: Path) -> None:
         '{"event":"lost","at":"yesterday","t":1}',
         '{"event":"lost","at":"0001-01-01T00:00:00Z","t":1}',
         '{"event":"lost","at":"9999-12-31T23:59:59-12:00","t":1}',
+        '{"event":"statistics","at":"never","t":1,"session":"7-aaaaaa-1","endpoint":"ws://venue/feed"}',
         '{"event":"local_stall","at":"2025-11-25T00:00:10Z","t":110,"seconds":1e300}',
         '{"event":"local_stall","at":"2025-11-25T00:00:10Z","t":110,"seconds":"long"}',
     ]
@@ -201,7 +204,7 @@ def test_strange_records_are_counted_or_told(tmp_path: Path) -> None:
     assert (journals.sources.unknown, journals.sources.newest_schema) == (2, 9)
     sentences = "\n".join(journals.sources.excluded)
     assert "a newer version wrote it (schema 9)" in sentences
-    assert "6 records without a time that can be believed" in sentences
+    assert "7 records without a time that can be believed" in sentences
     assert "brand_new" in {happening.event for happening in journals.happenings}
 
 
@@ -290,3 +293,13 @@ def test_a_file_whose_head_is_damaged_belongs_to_its_writer(tmp_path: Path) -> N
     journals = load([tmp_path])
     assert totals(journals)["sent"] == 201
     assert (len(journals.sessions), journals.sources.torn, journals.sources.excluded) == (1, 1, ())
+
+
+def test_lines_without_end_are_counted_and_not_held() -> None:
+    """The next line is read as ever; so is a ping of another program, with fractions of microseconds."""
+    ping = b'["p","s",1,5,101000000.5,50,"a",4e4,true]'
+    content = b"\n".join([b"x" * 9_000_000, b"y" * 18_000_000, b"{}", ping, b"z" * 9_000_000])
+    rows = read_rows(io.BufferedReader(io.BytesIO(content)), len(content), lambda _: None)
+    assert (rows.torn, rows.records) == (4, 1)
+    columns = {name: column.tolist() for name, column in rows.columns().items()}
+    assert (columns["t"], columns["rtt"], columns["exact"], columns["last_in"]) == ([101_000_000], [40_000], [1], [UNKNOWN])
