@@ -21,8 +21,8 @@ seconds, needs a stretch without a pong, and these are replayed from the pong be
 from the next recorded ping; pongs of older pings are bytes like any others to it. A verdict was false if the same connection
 showed any byte after it. The recorded policy's own verdicts ended their connections, so that nobody can say it of them.
 
-**What is a bound only.** A more patient policy than the recorded one: where the recorded verdict ended a connection before it
-would have had one of its own, that counts as a loss. An interval of several recorded ones: each phase is replayed and the
+**What is a bound only.** A more patient policy than the recorded one: where the recorded verdict ended a connection before
+it would have had one of its own, that counts as a loss. An interval of several recorded ones: each phase is replayed and the
 worst one given; bytes that may be pongs of the pings left out are no sign of life, and the count is a bound where they would
 have changed it. Shorter intervals were not observed and are not offered; neither are adaptive policies nor schedules other
 than `every` and `negotiated` at its own interval, since what the kernel said, and probes, are not recorded (`not_replayed`
@@ -33,23 +33,24 @@ late, well below `PUNCTUAL`.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config import HeartbeatPolicy
-from ..exceptions import ConfigError
+from ..observe.printable import printable
+from .advice_text import policy_of
 from .findings import ReplayCurve, ReplayPoint
 from .replay_detection import detection
 from .replay_player import Loss, losses_of, losses_of_each
-from .replay_trace import Recording, look, record
+from .replay_trace import MATTERS, Recording, View, look, record
 from .suggest import mark_suggested
 from .tables import quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from ..config import HeartbeatPolicy
     from .tables import Journals
 
 TIMEOUTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)
@@ -61,7 +62,8 @@ SETTLED = 1.05
 
 def replay(journals: Journals) -> tuple[ReplayCurve, ...]:
     """Each line's curve, for those lines that can be replayed (see `not_replayed`)."""
-    curves = []
+    told = tuple(each for each in journals.happenings if each.event in MATTERS)
+    journals, curves = replace(journals, happenings=told), []
     for line in range(len(journals.lines)):
         policy, sessions, _ = _choose(journals, line)
         if policy is not None:
@@ -83,12 +85,12 @@ def _choose(journals: Journals, line: int) -> tuple[HeartbeatPolicy | None, list
     by_policy: dict[HeartbeatPolicy | None, list[int]] = {}
     for index, span in enumerate(journals.sessions):
         if span.line == line:
-            by_policy.setdefault(_policy(span.configuration), []).append(index)
+            by_policy.setdefault(policy_of(span.configuration), []).append(index)
     if not by_policy:
         return None, [], ""
     length = {policy: sum(_length(journals, at) for at in sessions) for policy, sessions in by_policy.items()}
     policy = max(by_policy, key=lambda each: (length[each], each is not None))
-    sessions, name = by_policy[policy], journals.lines[line].endpoint
+    sessions, name = by_policy[policy], printable(journals.lines[line].endpoint)
     if policy is None:
         return None, [], f"{name}: its sessions do not say how they pinged, so their pings are not replayed."
     if policy.adaptive:
@@ -100,16 +102,6 @@ def _choose(journals: Journals, line: int) -> tuple[HeartbeatPolicy | None, list
     others = sum(length.values()) - length[policy]
     note = f"{name}: {others / 3600:.1f} h under other heartbeat policies are not replayed." if others > 0 else ""
     return policy, sessions, note
-
-
-def _policy(configuration: Mapping[str, Any]) -> HeartbeatPolicy | None:
-    known = configuration.get("heartbeat")
-    if not isinstance(known, dict):
-        return None
-    try:
-        return HeartbeatPolicy(**{each.name: known[each.name] for each in fields(HeartbeatPolicy) if each.name in known})
-    except (ConfigError, TypeError):
-        return None
 
 
 def _length(journals: Journals, session: int) -> float:
@@ -132,7 +124,9 @@ def _curve(journals: Journals, line: int, policy: HeartbeatPolicy, sessions: lis
     parts = [slice(cells.offset[row], cells.offset[row + 1]) for row in rows]
     buckets = np.concatenate([cells.bucket[part] for part in parts] or [np.empty(0, dtype=np.int64)])
     counts = np.concatenate([cells.count[part] for part in parts] or [np.empty(0, dtype=np.int64)])
-    sent = int(cells.sent[rows].sum())
+    all_sessions = [index for index, span in enumerate(journals.sessions) if span.line == line]
+    share = sum(_length(journals, at) for at in sessions) / (sum(_length(journals, at) for at in all_sessions) or 1.0)
+    sent = int(share * int(cells.sent[rows].sum()))
     curve = ReplayCurve(
         line=line,
         observed=sent * policy.ping_interval,
@@ -196,8 +190,11 @@ def _count(
     worst = [(0, 0, False)] * len(policies)
     recorded = recording.policy
     for phase in range(every):
-        found = losses_of_each(recording, policies, look(recording, every, phase))
-        least = _doubt(recording, policies, found, every, phase)
+        view = look(recording, every, phase)
+        found = losses_of_each(recording, policies, view)
+        doubt = view if every == 1 else look(recording, every, phase, is_strict=False)
+        has_doubt = (len(doubt.data), len(doubt.pongs)) != (len(view.data), len(view.pongs))
+        least = _count_least(recording, policies, found, doubt) if has_doubt else [len(losses) for losses in found]
         for at, (policy, losses) in enumerate(zip(policies, found, strict=True)):
             is_seen = every == 1 and _is_stricter(policy, recorded)
             unseen = set() if is_seen else reached - {loss.run for loss in losses if not loss.is_false}
@@ -207,17 +204,15 @@ def _count(
     return worst
 
 
-def _doubt(
-    recording: Recording, policies: Sequence[HeartbeatPolicy], found: list[list[Loss]], every: int, phase: int
+def _count_least(
+    recording: Recording, policies: Sequence[HeartbeatPolicy], found: list[list[Loss]], doubt: View
 ) -> list[int]:
     """How many losses there are at least, should all bytes that may have been others than pongs have been others."""
     least = [len(losses) for losses in found]
     doubted = [at for at, losses in enumerate(found) if losses]
-    if every > 1 and doubted:
-        view = look(recording, every, phase, is_strict=False)
-        fewer = losses_of_each(recording, [policies[at] for at in doubted], view)
-        for at, losses in zip(doubted, fewer, strict=True):
-            least[at] = len(losses)
+    fewer = losses_of_each(recording, [policies[at] for at in doubted], doubt)
+    for at, losses in zip(doubted, fewer, strict=True):
+        least[at] = len(losses)
     return least
 
 

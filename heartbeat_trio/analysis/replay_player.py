@@ -106,12 +106,12 @@ class _Columns:
         self.recording = recording
         self.view = view
         self.due: list[float] = view.due.tolist()
-        self.tick: list[float] = view.tick.tolist()
+        self.tick: list[float] = view.tick.tolist() if (view.tick != view.due).any() else self.due
         self.run: list[int] = view.run.tolist()
         self.next_life: list[float] = view.next_life.tolist()
-        self.is_plain: list[bool] = (
-            ~(recording.is_caught_up | recording.is_excused)[view.index] & (view.birth == view.tick)
-        ).tolist()
+        is_odd = (recording.is_caught_up | recording.is_excused)[view.index] | (view.birth != view.tick)
+        self.odd = frozenset(np.flatnonzero(is_odd).tolist())
+        """Pings by which a silence is unlike another."""
 
 
 def _merge(view: _Columns, windows: Iterable[Window]) -> list[Window]:
@@ -161,7 +161,11 @@ class _Player:
         """
         columns, last = self._columns, start + self._policy.max_missed_pongs - 1
         silence = None
-        if last < len(columns.due) and columns.run[last] == columns.run[start] and all(columns.is_plain[start : last + 1]):
+        if (
+            last < len(columns.due)
+            and columns.run[last] == columns.run[start]
+            and columns.odd.isdisjoint(range(start, last + 1))
+        ):
             deadline = columns.tick[last] + self._policy.pong_timeout
             if deadline + MICROSECOND < min(columns.next_life[start], end):
                 silence = tuple(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .tables import Flags, Floats, Ints, Journals
 
 MICROSECOND = 1e-6
+MATTERS = frozenset({"lost", "closed", "ping_voided"})
+"""Events that a recording needs."""
 APART = 10
 """Ping intervals from one run to the next on the axis: more than any replayed interval has."""
 

@@ -19,7 +19,7 @@ def mark_suggested(curve: ReplayCurve, *, p999: float) -> ReplayCurve:
     """Mark the soonest detection without a false loss, if it is worth a change and the data are enough.
 
     There is a margin twice over: the timeout is at least `MARGIN` times the 99.9 % round trip, and the next shorter timeout
-    of the grid had no false loss either.
+    of the grid had no false loss either (so that the shortest one is never suggested).
 
     Args:
         curve: With all points.
@@ -46,4 +46,4 @@ def _is_safe(point: ReplayPoint, curve: ReplayCurve, p999: float) -> bool:
         and other.pong_timeout < point.pong_timeout
     ]
     following = max(stricter, key=lambda other: other.pong_timeout, default=None)
-    return following is None or not following.false_losses
+    return following is not None and not following.false_losses

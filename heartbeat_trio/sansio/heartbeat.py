@@ -363,15 +363,10 @@ class Heartbeat:
         if fate is Fate.VOIDED:
             return PongVoided(at=now, ping=ping.number, evidence=evidence, is_answered=True, local=local)
         network = None if network is None else min(network, rtt)
+        peer = None if network is None else rtt - network
+        blame = Cause.LOCAL_STALL if is_ours else None
         return PongReceived(
-            at=now,
-            ping=ping.number,
-            rtt=rtt,
-            is_exact=is_exact,
-            network=network,
-            peer=None if network is None else rtt - network,
-            local=local,
-            blame=Cause.LOCAL_STALL if is_ours else None,
+            at=now, ping=ping.number, rtt=rtt, is_exact=is_exact, network=network, peer=peer, local=local, blame=blame
         )
 
     def _acknowledge(self, ping: SentPing, now: float, evidence: Evidence | None) -> Event:

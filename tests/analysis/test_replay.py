@@ -293,19 +293,20 @@ def test_the_soonest_detection_without_false_losses_is_suggested_with_a_margin()
     assert (3.0, 1) == suggested(*grid)
     assert (3.0, 1) == suggested(*grid, p999=1.5)
     assert None is suggested(*grid, p999=1.6)
-    assert (1.0, 2) == suggested(point(1.0, 2), point(3.0, 1, is_censored=True), RECORDED)
+    assert (1.0, 2) == suggested(point(0.5, 2), point(1.0, 2), point(3.0, 1, is_censored=True), RECORDED)
 
 
 def test_nothing_is_suggested_for_little_gain_or_from_little_data() -> None:
     """10 % of the time at least, a day and 5000 pings; and never from a round trip that is not known."""
-    grid = (point(1.0, 2), RECORDED)
+    grid = (point(0.5, 2), point(1.0, 2), RECORDED)
 
     assert (1.0, 2) == suggested(*grid)
-    assert None is suggested(point(2.0, 3), RECORDED)
+    assert None is suggested(point(1.0, 3), point(2.0, 3), RECORDED)
     assert None is suggested(*grid, observed=86_000)
     assert None is suggested(*grid, pings=4999)
     assert None is suggested(*grid, p999=float("nan"))
-    assert None is suggested(point(1.0, 2))
+    assert None is suggested(point(0.5, 2), point(1.0, 2))
+    assert None is suggested(point(1.0, 2), RECORDED)
 
 
 def test_nothing_recorded_gives_an_empty_curve_of_no_losses() -> None:
