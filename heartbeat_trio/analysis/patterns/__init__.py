@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["find_patterns"]
 
 
-def find_patterns(
-    journals: Journals, *, zone: ZoneInfo, seed: int = 0
-) -> tuple[tuple[Finding, ...], tuple[NotEnough, ...]]:
+def find_patterns(journals: Journals, *, zone: ZoneInfo, seed: int = 0) -> tuple[tuple[Finding, ...], tuple[NotEnough, ...]]:
     """Look for every kind of pattern in all lines at once.
 
     Args:
@@ -43,7 +41,7 @@ def find_patterns(
     compared, few = compare.slower(journals.lines, tables)
     tests += compared
     missing += few
-    families = [(each.family, each.p) for each in (*seasons.tests, *tests)]
+    families = [(each.family, each.p) for each in seasons.tests] + [(each.family, each.p) for each in tests]
     p_adjusted = chance.adjusted(families, days=seasons.days).tolist()
     split = len(seasons.tests)
     found = season.findings(seasons.tests, p_adjusted[:split], zone=zone.key)
@@ -73,7 +71,7 @@ def _levels(
     quarters = dict(series.hours(journals.cells, width=QUARTER))
     for line, table in tables.items():
         own = [each for each in seasonal if each.line == line]
-        level = steps.levels(table, season.without(journals.cells, table, own, zones))
+        level = steps.levels(table, season.without(table, own, zones))
         days, medians = steps.daily(level)
         few = [each for each in (steps.missing(line, level), drift.missing(line, days)) if each is not None]
         missing += few

@@ -8,7 +8,6 @@ any p is known: see `SHARES`.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -91,12 +90,13 @@ def middle(values: Floats) -> Floats:
 
 def rank_test(differences: Floats, *, greater: bool = True) -> float:
     """Wilcoxon's signed-rank test of differences against 0: that they are greater, or that they are not 0."""
-    if not np.any(differences):
+    sizes = np.abs(differences[differences != 0])
+    if not len(sizes):
         return 1.0
-    with warnings.catch_warnings():  # of ties in small samples: its normal approximation is the cautious side there
-        warnings.simplefilter("ignore")
-        p = wilcoxon(differences, alternative="greater" if greater else "two-sided").pvalue
-    return 1.0 if np.isnan(p) else float(p)
+    side: Literal["greater", "two-sided"] = "greater" if greater else "two-sided"
+    if len(sizes) == len(differences) <= 50 and len(np.unique(sizes)) == len(sizes):
+        return float(wilcoxon(differences, alternative=side, method="exact").pvalue)
+    return float(wilcoxon(differences, alternative=side, method="approx").pvalue)  # the larger p in the tail, with ties
 
 
 def shift(differences: Floats) -> tuple[float, float, float]:
@@ -124,6 +124,12 @@ def ratio(logarithms: tuple[float, float, float], n: int) -> Estimate:
     """A shift of logarithms and its interval as a fraction."""
     value, low, high = np.expm1(logarithms)
     return Estimate(value=float(value), low=float(low), high=float(high), n=n)
+
+
+def parts(effect: Estimate) -> tuple[float, float, float]:
+    """An effect and its interval; NaN where not known."""
+    value, low, high = (np.nan if each is None else each for each in (effect.value, effect.low, effect.high))
+    return value, low, high
 
 
 def halves(values: Floats) -> tuple[Floats, Floats]:

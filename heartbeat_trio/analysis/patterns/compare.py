@@ -84,14 +84,13 @@ def _test(lines: Sequence[Line], one: int, other: int, daily: Floats, span: tupl
     if p > chance.Q or chance.shift(daily)[0] < chance.LOG_EFFECT:
         return Tested("slower", p)
     effect = chance.ratio(chance.shift(daily), len(daily))
-    assert effect.value is not None
     than = printable(lines[other].endpoint)
     finding = Finding(
         kind="slower",
         metric="rtt",
         line=one,
         claim=(
-            f"Round trips take {percent(effect.value)} longer than those of {than} in the same hours,"
+            f"Round trips take {percent(chance.parts(effect)[0])} longer than those of {than} in the same hours,"
             f" over {len(daily)} days in common."
         ),
         effect=effect,
@@ -110,6 +109,6 @@ def only_the_best(findings: list[Finding]) -> list[Finding]:
     """Of what a line is slower than, that which it is most slower than; all other findings as they are."""
     worst: dict[int | None, float] = {}
     for each in findings:
-        if each.kind == "slower" and each.effect.value is not None:
-            worst[each.line] = max(worst.get(each.line, 0.0), each.effect.value)
-    return [each for each in findings if each.kind != "slower" or each.effect.value == worst[each.line]]
+        if each.kind == "slower":
+            worst[each.line] = max(worst.get(each.line, 0.0), chance.parts(each.effect)[0])
+    return [each for each in findings if each.kind != "slower" or chance.parts(each.effect)[0] == worst[each.line]]

@@ -80,9 +80,8 @@ def is_better_than_steps(days: Ints, level: Floats, step_days: list[float]) -> b
 
 def _finding(line: int, days: Ints, level: Floats, slope: float, moved: tuple[float, float, float], p: float) -> Finding:
     effect: Estimate = chance.ratio(moved, len(days))
-    assert effect.value is not None
-    parts = list(zip(chance.halves(days), chance.halves(level), strict=True))
-    agree = all(float(theilslopes(y, x)[0]) / slope >= 0.5 for x, y in parts)
+    cut = len(days) // 2
+    agree = all(float(theilslopes(level[part], days[part])[0]) / slope >= 0.5 for part in (slice(cut), slice(cut, None)))
     word = "longer" if slope > 0 else "shorter"
     return Finding(
         kind="drift",
@@ -90,7 +89,7 @@ def _finding(line: int, days: Ints, level: Floats, slope: float, moved: tuple[fl
         line=line,
         claim=(
             f"Round trips grow {word} by {percent(abs(float(np.expm1(slope))))} a day,"
-            f" by {percent(abs(effect.value))} over {len(days)} days."
+            f" by {percent(abs(chance.parts(effect)[0]))} over {len(days)} days."
         ),
         effect=effect,
         n=len(days),

@@ -46,7 +46,10 @@ Metric = Literal["rtt", "misses"]
 
 @dataclass(frozen=True, slots=True)
 class SeasonTest:
-    """One hour, or day of the week, of one line in one zone. ``differences`` by block; ``normal``: share of misses elsewhere."""
+    """One hour, or day of the week, of one line in one zone.
+
+    ``differences`` are by block, day or week; ``normal`` is the share of misses elsewhere.
+    """
 
     kind: Kind
     metric: Metric
@@ -110,7 +113,9 @@ def _one_zone(lines: list[tuple[int, Hours]], zone: str, found: Seasons, *, of_h
             if misses is not None:
                 found.tests.extend(_hours(line, zone, span, misses[0][full], misses[1][full]))
         if of_days:
-            found.tests.extend(_days(line, zone, span, days, np.where(full[:, None], level, np.nan), misses, found.not_enough))
+            found.tests.extend(
+                _days(line, zone, span, days, np.where(full[:, None], level, np.nan), misses, found.not_enough)
+            )
     return fewest
 
 
@@ -145,9 +150,7 @@ def _normal(missed: Floats, decided: Floats, number: int) -> float:
     return float((lost + 0.5) / (np.nansum(decided) - np.nansum(decided[:, number]) + 1))
 
 
-def _hours(
-    line: int, zone: str, span: tuple[float, float], values: Floats, decided: Floats | None
-) -> Iterable[SeasonTest]:
+def _hours(line: int, zone: str, span: tuple[float, float], values: Floats, decided: Floats | None) -> Iterable[SeasonTest]:
     return _columns("hour", line, zone, span, values, decided, DAYS)
 
 
@@ -248,13 +251,11 @@ def _claim(test: SeasonTest, numbers: list[int], effect: Estimate, n: int) -> st
     when = _when(test, numbers)
     unit = "days" if test.kind == "hour" else "weeks"
     rest = "the rest of the day" if test.kind == "hour" else "the rest of the week"
-    assert effect.value is not None
-    assert effect.low is not None
-    assert effect.high is not None
-    interval = f"(95 %: {percent(effect.low)} to {percent(effect.high)}; {n} {unit})"
+    value, low, high = chance.parts(effect)
+    interval = f"(95 %: {percent(low)} to {percent(high)}; {n} {unit})"
     if test.metric == "rtt":
-        return f"Round trips take {percent(effect.value)} longer {when} than in {rest} {interval}."
-    return f"Pings go unanswered {1 + effect.value:.3g} times as often {when} as in {rest} {interval}."
+        return f"Round trips take {percent(value)} longer {when} than in {rest} {interval}."
+    return f"Pings go unanswered {1 + value:.3g} times as often {when} as in {rest} {interval}."
 
 
 def _when(test: SeasonTest, numbers: list[int]) -> str:
@@ -264,16 +265,14 @@ def _when(test: SeasonTest, numbers: list[int]) -> str:
     return f"from {' and '.join(spans)} {test.zone}"
 
 
-def without(cells: Cells, table: Hours, found: Sequence[Finding], zones: dict[str, ZoneInfo]) -> Floats:
+def without(table: Hours, found: Sequence[Finding], zones: dict[str, ZoneInfo]) -> Floats:
     """A line's levels (of UTC hours) less what its found hours add to them."""
     level: Floats = table.level.copy()
     for finding in found:
-        numbers, name = finding.details["numbers"], finding.details["zone"]
-        if finding.kind == "hour" and finding.metric == "rtt" and finding.effect.value is not None:
-            assert isinstance(name, str)
-            assert isinstance(numbers, tuple)
+        numbers, name = finding.details.get("numbers"), finding.details.get("zone")
+        if finding.kind == "hour" and finding.metric == "rtt" and isinstance(name, str) and isinstance(numbers, tuple):
             hour = (table.begin + offsets(table.begin, zones[name])) // 3600 % 24
-            level[np.isin(hour, numbers)] -= np.log1p(finding.effect.value)
+            level[np.isin(hour, numbers)] -= np.log1p(chance.parts(finding.effect)[0])
     return level
 
 

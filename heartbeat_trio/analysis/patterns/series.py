@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +73,7 @@ def hours(cells: Cells, ahead: Ints | int = 0, width: int = HOUR) -> list[tuple[
     parts = np.flatnonzero(_starts(line))
     bounds = [*parts.tolist(), len(first)]
     result = []
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in pairwise(bounds):
         part = slice(low, high)
         table = Hours(number[first[part]], cells.begin[first[part]], level[part], decided[part], missed[part])
         result.append((int(line[low]), table))

@@ -8,6 +8,7 @@ of quarters of an hour around it: see `location`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,7 +100,7 @@ def _split(series: Level, rng: np.random.Generator) -> tuple[float, int] | None:
         return None
     size = 24 if len(series) >= 24 * LONG else 12
     block = series.hour // size
-    number, start, count = np.unique(block, return_index=True, return_counts=True)
+    _, start, count = np.unique(block, return_index=True, return_counts=True)
     full = count >= size // 2
     if np.sum(full) * size < 24 * (DAYS - 1):
         return None
@@ -144,7 +145,7 @@ def daily(series: Level) -> tuple[Ints, Floats]:
 def tested(line: int, series: Level, found: list[Change], rejected: list[float]) -> list[Tested]:
     """What was asked, with a finding for each step that moves enough."""
     bounds = [0, *(change.index for change in found), len(series)]
-    parts = [series.part(low, high) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [series.part(low, high) for low, high in pairwise(bounds)]
     result = [
         Tested("step", change.p, _finding(line, change, before, after))
         for change, before, after in zip(found, parts[:-1], parts[1:], strict=True)

@@ -6,10 +6,10 @@ all of whose lines fail, while others' do not, has itself to blame, or its netwo
 to other hosts decide, or else what the losses themselves tell: whether a peer closed, or was silent although its kernel
 acknowledged. Whatever happened in or just after a local stall is never put down to a venue.
 
-How many such events chance gives: were each line's outages shifted by a random time of its own around the circle of the data
-(which leaves everything within a line as it is), an outage would meet another line's with the probability that is the part of
-the time which those fill. The expected number is exact; the count's law is taken as Poisson's. Events within an hour of
-each other count once, since outages come in swarms.
+How many such events chance gives: were each line's outages shifted by a random time of its own around the circle of the
+data (which leaves everything within a line as it is), an outage would meet another line's with the probability that is the
+part of the time which those fill. The expected number is exact; the count's law is taken as Poisson's. Events within an
+hour of each other count once, since outages come in swarms.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def together(journals: Journals, lost: list[Loss]) -> list[Tested]:
     """Test every host and every client with several lines, and every client's local stalls."""
     tracks = outages(lost)
     scopes = _scopes(journals, "venue_wide") + _scopes(journals, "local")
-    events = _events(journals, tracks)
+    events = _events(tracks)
     tests = [_test(journals, scope, tracks, events) for scope in scopes if any(line in tracks for line in scope.lines)]
     return tests + list(_stalls(journals))
 
@@ -120,7 +120,7 @@ def _scopes(journals: Journals, side: Side) -> list[Scope]:
     return scopes
 
 
-def _events(journals: Journals, tracks: dict[int, list[Outage]]) -> list[tuple[float, list[Outage]]]:
+def _events(tracks: dict[int, list[Outage]]) -> list[tuple[float, list[Outage]]]:
     """Moments at which several lines had an outage, with these; each outage begins one event at most."""
     ordered = sorted((each for track in tracks.values() for each in track), key=lambda each: each.begin)
     found: list[tuple[float, list[Outage]]] = []
@@ -244,7 +244,7 @@ def _finding(
         " that was the venue's, not ours."
         if scope.side == "venue_wide"
         else f"{len(apart)} times all connections of {name} were lost at once, {percent(share)} of its outages: its own"
-        " machine or network is the likely cause, not the venues."
+        " machine, its network or the way out is the likely cause, not the venues."
     )
     return _record(scope.side, claim, _share(inside, total, len(apart)), apart, p, span, lines)
 
