@@ -75,8 +75,6 @@ def _levels(
         days, medians = steps.daily(level)
         few = [each for each in (steps.missing(line, level), drift.missing(line, days)) if each is not None]
         missing += few
-        if len(days) < steps.DAYS:
-            continue
         found, rejected = steps.changes(level, quarters[line], rng)
         stepped = steps.tested(line, level, found, rejected)
         if len(days) >= drift.DAYS:

@@ -60,7 +60,8 @@ def _inflation(days: Ints, level: Floats) -> float:
 
 
 def is_better_than_steps(days: Ints, level: Floats, step_days: list[float]) -> bool:
-    """Whether a straight line describes the days better than levels between the steps do, by Schwarz's criterion.
+    """Whether a straight line describes the days better than levels between the steps do, by Schwarz's criterion (of
+    Laplace's law, since days may be far off).
 
     ``step_days``: the moments of the steps in days since 1970.
     """
@@ -73,7 +74,7 @@ def is_better_than_steps(days: Ints, level: Floats, step_days: list[float]) -> b
     n = len(level)
 
     def criterion(residuals: Floats, parameters: int) -> float:
-        return float(n * np.log(np.mean(residuals**2) + 1e-12) + parameters * np.log(n))
+        return float(2 * n * np.log(np.mean(np.abs(residuals)) + 1e-9) + parameters * np.log(n))
 
     return criterion(straight, 2) < criterion(stairs, 2 * len(step_days) + 1)
 

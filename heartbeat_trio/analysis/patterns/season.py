@@ -48,7 +48,8 @@ Metric = Literal["rtt", "misses"]
 class SeasonTest:
     """One hour, or day of the week, of one line in one zone.
 
-    ``differences`` are by block, day or week; ``normal`` is the share of misses elsewhere.
+    ``differences`` are by block, day or week; ``normal`` is the share of misses elsewhere. ``values`` and ``decided`` are
+    what they come from: blocks by hours, or by days; levels, or missed and decided pings.
     """
 
     kind: Kind
@@ -59,6 +60,8 @@ class SeasonTest:
     p: float
     differences: Floats
     normal: float
+    values: Floats
+    decided: Floats | None
     span: tuple[float, float]
 
     @property
@@ -68,12 +71,15 @@ class SeasonTest:
             return "hour" if self.metric == "rtt" else "hour_misses"
         return "weekday" if self.metric == "rtt" else "weekday_misses"
 
+    def shift(self) -> float:
+        """By how much it is worse, in the middle."""
+        return chance.shift(self.differences[~np.isnan(self.differences)])[0]
+
     def is_worth_telling(self) -> bool:
         """Whether its effect is large enough."""
-        centre = chance.shift(self.differences[~np.isnan(self.differences)])[0]
         if self.metric == "rtt":
-            return centre >= chance.LOG_EFFECT
-        return centre >= max(MORE_MISSES, chance.EFFECT * self.normal)
+            return self.shift() >= chance.LOG_EFFECT
+        return self.shift() >= max(MORE_MISSES, chance.EFFECT * self.normal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,9 @@ def _columns(
         if len(known) >= need:
             normal = 0.0 if decided is None else _normal(values, decided, number)
             metric: Metric = "rtt" if decided is None else "misses"
-            yield SeasonTest(kind, metric, line, zone, number, chance.rank_test(known), column, normal, span)
+            yield SeasonTest(
+                kind, metric, line, zone, number, chance.rank_test(known), column, normal, values, decided, span
+            )
 
 
 def _days(
@@ -213,37 +221,52 @@ def findings(tests: Sequence[SeasonTest], p_adjusted: Sequence[float], *, zone: 
 
 
 def _sharpness(found: list[tuple[SeasonTest, float]], zone: str) -> tuple[float, bool]:
-    best = min(found, key=lambda each: each[0].p)[0]
-    return best.p, best.zone != zone
+    """The less, the more of the variance a zone's pattern explains; the named zone before UTC."""
+    return -sum(test.shift() ** 2 for test, _ in found), found[0][0].zone != zone
+
+
+def _together(tests: Sequence[SeasonTest], numbers: list[int]) -> tuple[Floats, float]:
+    """By block, how much worse all the numbers are than what is none of them; and the share of misses there."""
+    first = tests[0]
+    inside = np.isin(np.arange(first.values.shape[1]), numbers)
+    if first.decided is None:
+        others = chance.middle(first.values[:, ~inside])
+        count = np.maximum(1, np.sum(~np.isnan(first.values[:, inside]), axis=1))
+        return _row_sums(first.values[:, inside]) / count - others, 0.0
+    worse = np.nansum(first.values[:, inside], axis=1), np.nansum(first.decided[:, inside], axis=1)
+    rest = np.nansum(first.values[:, ~inside], axis=1), np.nansum(first.decided[:, ~inside], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        blocks: Floats = worse[0] / worse[1] - rest[0] / rest[1]
+    return blocks, float((np.sum(rest[0]) + 0.5) / (np.sum(rest[1]) + 1))
 
 
 def _finding(found: list[tuple[SeasonTest, float]]) -> Finding:
     tests = [test for test, _ in found]
-    first = tests[0]
-    together = np.stack([test.differences for test in tests], axis=1)
-    blocks = _row_sums(together) / np.maximum(1, np.sum(~np.isnan(together), axis=1))
+    first, numbers = tests[0], [test.number for test in tests]
+    blocks, normal = _together(tests, numbers)
     blocks = blocks[~np.isnan(blocks)]
+    effect = _effect(first.metric, blocks, normal)
     return Finding(
         kind=first.kind,
         metric=first.metric,
         line=first.line,
-        claim=_claim(first, [test.number for test in tests], _effect(first, blocks), len(blocks)),
-        effect=_effect(first, blocks),
+        claim=_claim(first, numbers, effect, len(blocks)),
+        effect=effect,
         n=len(blocks),
         p=max(test.p for test in tests),
         p_adjusted=max(adjusted for _, adjusted in found),
         begun_at=first.span[0],
         ended_at=first.span[1],
         halves_agree=chance.both_halves(blocks),
-        details={"numbers": tuple(test.number for test in tests), "zone": first.zone},
+        details={"numbers": tuple(numbers), "zone": first.zone},
     )
 
 
-def _effect(test: SeasonTest, blocks: Floats) -> Estimate:
+def _effect(metric: Metric, blocks: Floats, normal: float) -> Estimate:
     moved = chance.shift(blocks)
-    if test.metric == "rtt":
+    if metric == "rtt":
         return chance.ratio(moved, len(blocks))
-    value, low, high = (each / test.normal for each in moved)
+    value, low, high = (each / normal for each in moved)
     return Estimate(value=value, low=low, high=high, n=len(blocks))
 
 
