@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from heartbeat_trio.analysis.patterns import find_patterns
 from heartbeat_trio.config import HeartbeatPolicy
 from tests.support import analysis_goals as goals
 from tests.support.analysis_cells import null_month
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Row(NamedTuple):
@@ -115,19 +119,23 @@ def main() -> None:
     def months(count: int) -> range:
         return range(options.seed, options.seed + max(1, round(count * options.share)))
 
-    rows = [
-        null(months(2000)),
-        null(months(100), lines=10),
-        null(months(200), days=70),
-        null_journals(months(20)),
-        short(months(200)),
-        *hour(months(500)),
-        *step(months(500)),
-        *step(months(200), on_the_hour=True),
-        idle(months(100)),
-        stalls(months(20)),
-        speed(),
+    parts: list[Callable[[], list[Row]]] = [
+        lambda: [null(months(2000))],
+        lambda: [null(months(100), lines=10)],
+        lambda: [null(months(200), days=70)],
+        lambda: [null_journals(months(20))],
+        lambda: [short(months(200))],
+        lambda: hour(months(500)),
+        lambda: step(months(500)),
+        lambda: step(months(200), on_the_hour=True),
+        lambda: [idle(months(100))],
+        lambda: [stalls(months(20))],
+        lambda: [speed()],
     ]
+    rows = []
+    for part in parts:
+        rows += part()
+        print(f"{time.process_time():.0f} s: {rows[-1].what}: {rows[-1].figure}", file=sys.stderr)
     if options.output == "json":
         print(json.dumps([row._asdict() for row in rows]))
         return

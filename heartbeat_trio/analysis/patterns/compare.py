@@ -19,7 +19,7 @@ from .series import DAY, Hours, percent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..tables import Floats, Line
+    from ..tables import Floats, Ints, Line
 
 DAYS = 9
 DAY_HOURS = 6
@@ -42,9 +42,8 @@ def slower(lines: Sequence[Line], tables: dict[int, Hours]) -> tuple[list[Tested
 def _compare(
     lines: Sequence[Line], tables: dict[int, Hours], members: list[int], tests: list[Tested], missing: list[NotEnough]
 ) -> None:
-    first = min(int(tables[index].hour[0]) for index in members) // 24
-    last = max(int(tables[index].hour[-1]) for index in members) // 24
-    levels = {index: _matrix(tables[index], first, last - first + 1) for index in members}
+    days = np.unique(np.concatenate([tables[index].hour // 24 for index in members]))
+    levels = {index: _matrix(tables[index], days) for index in members}
     most: dict[int, int] = {}
     for one, other in _pairs(members, tables):
         difference = levels[one] - levels[other]
@@ -54,8 +53,8 @@ def _compare(
             most[index] = max(most.get(index, 0), have)
         if have >= DAYS:
             daily = chance.middle(difference[full])
-            days = np.flatnonzero(full) + first
-            tests.append(_test(lines, one, other, daily, (float(days[0] * DAY), float((days[-1] + 1) * DAY))))
+            span = float(days[full][0] * DAY), float((days[full][-1] + 1) * DAY)
+            tests.append(_test(lines, one, other, daily, span))
     missing += [
         NotEnough(kind="slower", line=index, have=have, need=DAYS, unit="days in common")
         for index, have in sorted(most.items())
@@ -70,9 +69,9 @@ def _pairs(members: list[int], tables: dict[int, Hours]) -> list[tuple[int, int]
     return [(index, reference) for index in members if index != reference]
 
 
-def _matrix(table: Hours, first: int, days: int) -> Floats:
-    matrix = np.full((days, 24), np.nan)
-    matrix[table.hour // 24 - first, table.hour % 24] = table.level
+def _matrix(table: Hours, days: Ints) -> Floats:
+    matrix = np.full((len(days), 24), np.nan)
+    matrix[np.searchsorted(days, table.hour // 24), table.hour % 24] = table.level
     return matrix
 
 

@@ -60,9 +60,9 @@ def _inflation(days: Ints, level: Floats) -> float:
 
 
 def is_better_than_steps(days: Ints, level: Floats, step_days: list[float]) -> bool:
-    """Whether a straight line describes the days better than levels between the steps do, by Schwarz's criterion (of
-    Laplace's law, since days may be far off).
+    """Whether a straight line describes the days better than levels between the steps do.
 
+    By Schwarz's criterion, with Laplace's law of what is left, since days may be far off.
     ``step_days``: the moments of the steps in days since 1970.
     """
     slope, cut = (float(each) for each in theilslopes(level, days)[:2])

@@ -204,9 +204,9 @@ def _row_sums(values: Floats) -> Floats:
 
 def _by_week(days: Ints, values: Floats) -> Floats:
     """A matrix of weeks by days from Monday. Day 0, 1 January 1970, was a Thursday."""
-    week = (days + 3) // 7
-    matrix = np.full((int(week[-1] - week[0]) + 1, 7), np.nan)
-    matrix[week - week[0], (days + 3) % 7] = values
+    weeks, row = np.unique((days + 3) // 7, return_inverse=True)
+    matrix = np.full((len(weeks), 7), np.nan)
+    matrix[row, (days + 3) % 7] = values
     return matrix
 
 
