@@ -40,12 +40,14 @@ def null_levels(days: int, rng: np.random.Generator, *, sigma: float = SIGMA) ->
     level += np.repeat(rng.normal(0, DAY_SIGMA, days), 24)
     far = rng.random(hours) < OUTLIERS
     level[far] += rng.exponential(OUTLIER, int(far.sum()))
-    return np.log(0.030) + level
+    result: Floats = np.log(0.030) + level
+    return result
 
 
 def by_quarter(hourly: Floats) -> Floats:
     """Hours' levels as those of their quarters."""
-    return np.repeat(hourly, 4)
+    result: Floats = np.repeat(hourly, 4)
+    return result
 
 
 def null_month(days: int, seed: int, *, lines: int = 1, sigma: float = SIGMA) -> Journals:
@@ -84,7 +86,9 @@ def journals_of(
 def no_pings() -> Pings:
     """An empty table."""
     whole, real = np.zeros(0, dtype=np.int64), np.zeros(0)
-    return Pings(whole, whole, whole, real, real, real, np.zeros(0, dtype="<U1"), real, np.zeros(0, dtype=np.bool_), real, real)
+    return Pings(
+        whole, whole, whole, real, real, real, np.zeros(0, dtype="<U1"), real, np.zeros(0, dtype=np.bool_), real, real
+    )
 
 
 def cells_of(

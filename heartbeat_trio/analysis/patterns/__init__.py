@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["find_patterns"]
 
 
-def find_patterns(
-    journals: Journals, *, zone: ZoneInfo, seed: int = 0
-) -> tuple[tuple[Finding, ...], tuple[NotEnough, ...]]:
+def find_patterns(journals: Journals, *, zone: ZoneInfo, seed: int = 0) -> tuple[tuple[Finding, ...], tuple[NotEnough, ...]]:
     """Look for every kind of pattern in all lines at once.
 
     Args:
@@ -43,7 +41,7 @@ def find_patterns(
     compared, few = compare.slower(journals.lines, tables)
     tests += compared
     missing += few
-    families = [(each.family, each.p) for each in (*seasons.tests, *tests)]
+    families = [(each.family, each.p) for each in seasons.tests] + [(each.family, each.p) for each in tests]
     p_adjusted = chance.adjusted(families, days=seasons.days).tolist()
     split = len(seasons.tests)
     found = season.findings(seasons.tests, p_adjusted[:split], zone=zone.key)
@@ -73,12 +71,10 @@ def _levels(
     quarters = dict(series.hours(journals.cells, width=QUARTER))
     for line, table in tables.items():
         own = [each for each in seasonal if each.line == line]
-        level = steps.levels(table, season.without(journals.cells, table, own, zones))
+        level = steps.levels(table, season.without(table, own, zones))
         days, medians = steps.daily(level)
         few = [each for each in (steps.missing(line, level), drift.missing(line, days)) if each is not None]
         missing += few
-        if len(days) < steps.DAYS:
-            continue
         found, rejected = steps.changes(level, quarters[line], rng)
         stepped = steps.tested(line, level, found, rejected)
         if len(days) >= drift.DAYS:
@@ -97,7 +93,7 @@ def _levels(
 def _of_losses(journals: Journals, tests: list[Tested], missing: list[NotEnough]) -> None:
     """Idle times, periods, and what several lines had at once."""
     lost = losses.losses(journals)
-    idles = idle.idle_times(journals, lost)
+    idles, intervals = idle.idle_times(journals, lost), _intervals(journals)
     for line in range(len(journals.lines)):
         explained = False
         if line in idles:
@@ -106,18 +102,18 @@ def _of_losses(journals: Journals, tests: list[Tested], missing: list[NotEnough]
             missing += [few] if few is not None else []
             explained = test is not None and test.finding is not None and test.p <= chance.Q / 10
         own = [loss for loss in lost if loss.line == line and not loss.is_ours]
-        tested, few = periods.periods(line, own, _interval(journals, line), explained=explained)
+        tested, few = periods.periods(line, own, intervals.get(line, 0.0), explained=explained)
         tests += tested
         missing += [few] if few is not None else []
     tests += together.together(journals, lost)
 
 
-def _interval(journals: Journals, line: int) -> float:
-    """Seconds between the line's pings, as far as single ones are known."""
+def _intervals(journals: Journals) -> dict[int, float]:
+    """Seconds between pings by line, as far as single ones are known."""
     pings = journals.pings
     if len(pings) < 2:
-        return 0.0
-    owner = np.array([each.line for each in journals.sessions], dtype=np.int64)[pings.session]
+        return {}
     next_to = (np.diff(pings.ping) == 1) & (np.diff(pings.connection) == 0) & (np.diff(pings.session) == 0)
-    gaps = np.diff(pings.t)[next_to & (owner[1:] == line)]
-    return float(np.median(gaps)) if len(gaps) else 0.0
+    owner = np.array([each.line for each in journals.sessions], dtype=np.int64)[pings.session[1:][next_to]]
+    gaps = np.diff(pings.t)[next_to]
+    return {line: float(np.median(gaps[owner == line])) for line in np.unique(owner).tolist()}

@@ -19,7 +19,7 @@ from .series import DAY, Hours, percent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..tables import Floats, Line
+    from ..tables import Floats, Ints, Line
 
 DAYS = 9
 DAY_HOURS = 6
@@ -42,9 +42,8 @@ def slower(lines: Sequence[Line], tables: dict[int, Hours]) -> tuple[list[Tested
 def _compare(
     lines: Sequence[Line], tables: dict[int, Hours], members: list[int], tests: list[Tested], missing: list[NotEnough]
 ) -> None:
-    first = min(int(tables[index].hour[0]) for index in members) // 24
-    last = max(int(tables[index].hour[-1]) for index in members) // 24
-    levels = {index: _matrix(tables[index], first, last - first + 1) for index in members}
+    days = np.unique(np.concatenate([tables[index].hour // 24 for index in members]))
+    levels = {index: _matrix(tables[index], days) for index in members}
     most: dict[int, int] = {}
     for one, other in _pairs(members, tables):
         difference = levels[one] - levels[other]
@@ -54,8 +53,8 @@ def _compare(
             most[index] = max(most.get(index, 0), have)
         if have >= DAYS:
             daily = chance.middle(difference[full])
-            days = np.flatnonzero(full) + first
-            tests.append(_test(lines, one, other, daily, (float(days[0] * DAY), float((days[-1] + 1) * DAY))))
+            span = float(days[full][0] * DAY), float((days[full][-1] + 1) * DAY)
+            tests.append(_test(lines, one, other, daily, span))
     missing += [
         NotEnough(kind="slower", line=index, have=have, need=DAYS, unit="days in common")
         for index, have in sorted(most.items())
@@ -70,9 +69,9 @@ def _pairs(members: list[int], tables: dict[int, Hours]) -> list[tuple[int, int]
     return [(index, reference) for index in members if index != reference]
 
 
-def _matrix(table: Hours, first: int, days: int) -> Floats:
-    matrix = np.full((days, 24), np.nan)
-    matrix[table.hour // 24 - first, table.hour % 24] = table.level
+def _matrix(table: Hours, days: Ints) -> Floats:
+    matrix = np.full((len(days), 24), np.nan)
+    matrix[np.searchsorted(days, table.hour // 24), table.hour % 24] = table.level
     return matrix
 
 
@@ -84,14 +83,13 @@ def _test(lines: Sequence[Line], one: int, other: int, daily: Floats, span: tupl
     if p > chance.Q or chance.shift(daily)[0] < chance.LOG_EFFECT:
         return Tested("slower", p)
     effect = chance.ratio(chance.shift(daily), len(daily))
-    assert effect.value is not None
     than = printable(lines[other].endpoint)
     finding = Finding(
         kind="slower",
         metric="rtt",
         line=one,
         claim=(
-            f"Round trips take {percent(effect.value)} longer than those of {than} in the same hours,"
+            f"Round trips take {percent(chance.parts(effect)[0])} longer than those of {than} in the same hours,"
             f" over {len(daily)} days in common."
         ),
         effect=effect,
@@ -110,6 +108,6 @@ def only_the_best(findings: list[Finding]) -> list[Finding]:
     """Of what a line is slower than, that which it is most slower than; all other findings as they are."""
     worst: dict[int | None, float] = {}
     for each in findings:
-        if each.kind == "slower" and each.effect.value is not None:
-            worst[each.line] = max(worst.get(each.line, 0.0), each.effect.value)
-    return [each for each in findings if each.kind != "slower" or each.effect.value == worst[each.line]]
+        if each.kind == "slower":
+            worst[each.line] = max(worst.get(each.line, 0.0), chance.parts(each.effect)[0])
+    return [each for each in findings if each.kind != "slower" or chance.parts(each.effect)[0] == worst[each.line]]

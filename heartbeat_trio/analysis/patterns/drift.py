@@ -60,8 +60,9 @@ def _inflation(days: Ints, level: Floats) -> float:
 
 
 def is_better_than_steps(days: Ints, level: Floats, step_days: list[float]) -> bool:
-    """Whether a straight line describes the days better than levels between the steps do, by Schwarz's criterion.
+    """Whether a straight line describes the days better than levels between the steps do.
 
+    By Schwarz's criterion, with Laplace's law of what is left, since days may be far off.
     ``step_days``: the moments of the steps in days since 1970.
     """
     slope, cut = (float(each) for each in theilslopes(level, days)[:2])
@@ -73,16 +74,15 @@ def is_better_than_steps(days: Ints, level: Floats, step_days: list[float]) -> b
     n = len(level)
 
     def criterion(residuals: Floats, parameters: int) -> float:
-        return float(n * np.log(np.mean(residuals**2) + 1e-12) + parameters * np.log(n))
+        return float(2 * n * np.log(np.mean(np.abs(residuals)) + 1e-9) + parameters * np.log(n))
 
     return criterion(straight, 2) < criterion(stairs, 2 * len(step_days) + 1)
 
 
 def _finding(line: int, days: Ints, level: Floats, slope: float, moved: tuple[float, float, float], p: float) -> Finding:
     effect: Estimate = chance.ratio(moved, len(days))
-    assert effect.value is not None
-    parts = list(zip(chance.halves(days), chance.halves(level), strict=True))
-    agree = all(float(theilslopes(y, x)[0]) / slope >= 0.5 for x, y in parts)
+    cut = len(days) // 2
+    agree = all(float(theilslopes(level[part], days[part])[0]) / slope >= 0.5 for part in (slice(cut), slice(cut, None)))
     word = "longer" if slope > 0 else "shorter"
     return Finding(
         kind="drift",
@@ -90,7 +90,7 @@ def _finding(line: int, days: Ints, level: Floats, slope: float, moved: tuple[fl
         line=line,
         claim=(
             f"Round trips grow {word} by {percent(abs(float(np.expm1(slope))))} a day,"
-            f" by {percent(abs(effect.value))} over {len(days)} days."
+            f" by {percent(abs(chance.parts(effect)[0]))} over {len(days)} days."
         ),
         effect=effect,
         n=len(days),

@@ -18,7 +18,6 @@ import numpy as np
 
 from ..findings import Estimate, Finding, NotEnough
 from .chance import Tested
-from .periods import duration
 
 if TYPE_CHECKING:
     from ..tables import Flags, Floats, Ints, Journals
@@ -65,7 +64,9 @@ def idle_times(journals: Journals, lost: list[Loss]) -> dict[int, Idle]:
     answered = np.isin(fate, ("a", "l"))
     lives = answered | ~np.isnan(pings.first_in[rows])
     line = np.array([each.line for each in journals.sessions], dtype=np.int64)[session]
-    killed, killed_line, killed_at = _kills(journals, lost, (session, connection), follows, lives, (idle, active, sent, fate))
+    killed, killed_line, killed_at = _kills(
+        journals, lost, (session, connection), follows, lives, (idle, active, sent, fate)
+    )
     survived = answered & ~np.isnan(idle)
     at = pings.at[rows]
     return {
@@ -147,15 +148,15 @@ def _finding(line: int, times: Idle, survived: float, above: Floats, p: float) -
     killed = float(above.min())
     middle = float(np.median(times.killed_at))
     names = [each for each in STANDARD if survived < each <= killed]
-    usual = f", such as the usual {names[-1]:g} s" if names else ""
+    usual = f", usually after {names[-1]:g} s" if names else ""
     return Finding(
         kind="idle_kill",
         metric="losses",
         line=line,
         claim=(
             f"Connections die of silence: {len(above)} of {len(times.killed)} losses came after an idle time of"
-            f" {duration(killed)} or more, and none of {len(times.survived)} pings after at most {duration(survived)} was"
-            f" the end for that reason; something forgets them in between{usual}."
+            f" {killed:.4g} s or more, and the longest of {len(times.survived)} that connections lived through is"
+            f" {survived:.4g} s; something forgets them in between{usual}."
         ),
         effect=Estimate(value=killed, low=survived, high=killed, n=len(above)),
         n=len(above),

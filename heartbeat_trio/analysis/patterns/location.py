@@ -1,9 +1,9 @@
 """Where a step is, by quarters of an hour.
 
-Around it, levels are taken as normal noise about one level before and one after: hours hang together as an autoregressive
-process of order 1, hours of one day have an offset in common, and quarters scatter about their hour. All of that is estimated
-from the line itself. Each moment has a likelihood then; the one told is the likeliest of those around which, within two
-hours on either side, there is as much of it as anywhere.
+Around it, levels are taken as normal noise about one level before and one after: hours hang together as an
+autoregressive process of order 1, hours of one day have an offset in common, and quarters scatter about their hour. All of
+that is estimated from the line itself. Each moment has a likelihood then; the one told is the likeliest of those around
+which, within two hours on either side, there is as much of it as anywhere.
 """
 
 from __future__ import annotations

@@ -76,12 +76,10 @@ def _of_track(track: list[Happening], ours: dict[str, list[tuple[float, float]]]
 
 
 def _loss(lost: Happening, began: float, ours: dict[str, list[tuple[float, float]]], back_at: float | None) -> Loss:
-    assert lost.line is not None
-    assert lost.session is not None
     blame = lost.fields.get("blame")
     return Loss(
-        line=lost.line,
-        session=lost.session,
+        line=-1 if lost.line is None else lost.line,
+        session=lost.session or "",
         writer=lost.writer,
         connection=lost.connection,
         at=lost.at,

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import binom
 
 from ..findings import Estimate, Finding, NotEnough
-from .chance import Tested
+from .chance import Tested, parts
 from .series import DAY, HOUR
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ PART = 0.3
 CLOCK = tuple(hours * HOUR for hours in (1, 2, 3, 4, 6, 8, 12, 24, 168))
 PARTS = 48
 """Of a cycle, each tried in two places."""
-CYCLES = 0.5
-"""Of all cycles that must have the loss."""
+CYCLES = 0.6
+"""Of all cycles that must have the loss; of those of half the period only half have."""
 
 
 def periods(line: int, lost: list[Loss], interval: float, *, explained: bool) -> tuple[list[Tested], NotEnough | None]:
@@ -62,16 +62,13 @@ def periods(line: int, lost: list[Loss], interval: float, *, explained: bool) ->
 
 
 def _is_same(age: Finding, clock: Finding) -> bool:
-    assert age.effect.value is not None
-    assert clock.effect.value is not None
-    multiple = age.effect.value / clock.effect.value
+    multiple = parts(age.effect)[0] / parts(clock.effect)[0]
     return round(multiple) >= 1 and abs(multiple - round(multiple)) < 0.1
 
 
 def _spread(finding: Finding) -> float:
-    assert finding.effect.low is not None
-    assert finding.effect.high is not None
-    return finding.effect.high - finding.effect.low
+    _, low, high = parts(finding.effect)
+    return high - low
 
 
 def _ages(line: int, lost: list[Loss], interval: float) -> Tested:
@@ -87,13 +84,16 @@ def _ages(line: int, lost: list[Loss], interval: float) -> Tested:
     best = int(np.argmin(p))
     few = count[best] < max(FEW, PART * n)
     chosen = [lost[index] for index in sorted(order[best : best + count[best]])]
-    return Tested("period", float(p[best]), None if few or ordered[best] < YOUNGEST else _age_finding(line, chosen, n, p[best]))
+    return Tested(
+        "period", float(p[best]), None if few or ordered[best] < YOUNGEST else _age_finding(line, chosen, n, p[best])
+    )
 
 
 def _age_finding(line: int, chosen: list[Loss], n: int, p: float) -> Finding:
     ages = np.array([loss.age for loss in chosen])
     low, period, high = (float(each) for each in np.quantile(ages, [0.025, 0.5, 0.975]))
-    claim = f"{len(chosen)} of {n} losses came when the connection was {duration(period)} old ({duration(low)} to {duration(high)})."
+    spread = f"{duration(low)} to {duration(high)}"
+    claim = f"{len(chosen)} of {n} losses came when the connection was {duration(period)} old ({spread})."
     effect = Estimate(value=period, low=low, high=high, n=len(chosen))
     return _finding(line, claim, effect, [loss.at for loss in chosen], p, is_age=True)
 
@@ -141,7 +141,6 @@ def _clock_finding(
 def _finding(line: int, claim: str, effect: Estimate, at: list[float], p: float, *, is_age: bool) -> Finding:
     middle = (at[0] + at[-1]) / 2
     early = sum(moment <= middle for moment in at)
-    assert effect.value is not None
     return Finding(
         kind="period",
         metric="losses",
@@ -154,7 +153,7 @@ def _finding(line: int, claim: str, effect: Estimate, at: list[float], p: float,
         begun_at=at[0],
         ended_at=at[-1],
         halves_agree=min(early, len(at) - early) >= 2 and min(early, len(at) - early) >= len(at) / 4,
-        details={"period": effect.value, "is_age": is_age},
+        details={"period": parts(effect)[0], "is_age": is_age},
     )
 
 

@@ -46,7 +46,11 @@ Metric = Literal["rtt", "misses"]
 
 @dataclass(frozen=True, slots=True)
 class SeasonTest:
-    """One hour, or day of the week, of one line in one zone. ``differences`` by block; ``normal``: share of misses elsewhere."""
+    """One hour, or day of the week, of one line in one zone.
+
+    ``differences`` are by block, day or week; ``normal`` is the share of misses elsewhere. ``values`` and ``decided`` are
+    what they come from: blocks by hours, or by days; levels, or missed and decided pings.
+    """
 
     kind: Kind
     metric: Metric
@@ -56,6 +60,8 @@ class SeasonTest:
     p: float
     differences: Floats
     normal: float
+    values: Floats
+    decided: Floats | None
     span: tuple[float, float]
 
     @property
@@ -65,12 +71,15 @@ class SeasonTest:
             return "hour" if self.metric == "rtt" else "hour_misses"
         return "weekday" if self.metric == "rtt" else "weekday_misses"
 
+    def shift(self) -> float:
+        """By how much it is worse, in the middle."""
+        return chance.shift(self.differences[~np.isnan(self.differences)])[0]
+
     def is_worth_telling(self) -> bool:
         """Whether its effect is large enough."""
-        centre = chance.shift(self.differences[~np.isnan(self.differences)])[0]
         if self.metric == "rtt":
-            return centre >= chance.LOG_EFFECT
-        return centre >= max(MORE_MISSES, chance.EFFECT * self.normal)
+            return self.shift() >= chance.LOG_EFFECT
+        return self.shift() >= max(MORE_MISSES, chance.EFFECT * self.normal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +119,9 @@ def _one_zone(lines: list[tuple[int, Hours]], zone: str, found: Seasons, *, of_h
             if misses is not None:
                 found.tests.extend(_hours(line, zone, span, misses[0][full], misses[1][full]))
         if of_days:
-            found.tests.extend(_days(line, zone, span, days, np.where(full[:, None], level, np.nan), misses, found.not_enough))
+            found.tests.extend(
+                _days(line, zone, span, days, np.where(full[:, None], level, np.nan), misses, found.not_enough)
+            )
     return fewest
 
 
@@ -145,9 +156,7 @@ def _normal(missed: Floats, decided: Floats, number: int) -> float:
     return float((lost + 0.5) / (np.nansum(decided) - np.nansum(decided[:, number]) + 1))
 
 
-def _hours(
-    line: int, zone: str, span: tuple[float, float], values: Floats, decided: Floats | None
-) -> Iterable[SeasonTest]:
+def _hours(line: int, zone: str, span: tuple[float, float], values: Floats, decided: Floats | None) -> Iterable[SeasonTest]:
     return _columns("hour", line, zone, span, values, decided, DAYS)
 
 
@@ -162,7 +171,9 @@ def _columns(
         if len(known) >= need:
             normal = 0.0 if decided is None else _normal(values, decided, number)
             metric: Metric = "rtt" if decided is None else "misses"
-            yield SeasonTest(kind, metric, line, zone, number, chance.rank_test(known), column, normal, span)
+            yield SeasonTest(
+                kind, metric, line, zone, number, chance.rank_test(known), column, normal, values, decided, span
+            )
 
 
 def _days(
@@ -193,9 +204,9 @@ def _row_sums(values: Floats) -> Floats:
 
 def _by_week(days: Ints, values: Floats) -> Floats:
     """A matrix of weeks by days from Monday. Day 0, 1 January 1970, was a Thursday."""
-    week = (days + 3) // 7
-    matrix = np.full((int(week[-1] - week[0]) + 1, 7), np.nan)
-    matrix[week - week[0], (days + 3) % 7] = values
+    weeks, row = np.unique((days + 3) // 7, return_inverse=True)
+    matrix = np.full((len(weeks), 7), np.nan)
+    matrix[row, (days + 3) % 7] = values
     return matrix
 
 
@@ -210,37 +221,52 @@ def findings(tests: Sequence[SeasonTest], p_adjusted: Sequence[float], *, zone: 
 
 
 def _sharpness(found: list[tuple[SeasonTest, float]], zone: str) -> tuple[float, bool]:
-    best = min(found, key=lambda each: each[0].p)[0]
-    return best.p, best.zone != zone
+    """The less, the more of the variance a zone's pattern explains; the named zone before UTC."""
+    return -sum(test.shift() ** 2 for test, _ in found), found[0][0].zone != zone
+
+
+def _together(tests: Sequence[SeasonTest], numbers: list[int]) -> tuple[Floats, float]:
+    """By block, how much worse all the numbers are than what is none of them; and the share of misses there."""
+    first = tests[0]
+    inside = np.isin(np.arange(first.values.shape[1]), numbers)
+    if first.decided is None:
+        others = chance.middle(first.values[:, ~inside])
+        count = np.maximum(1, np.sum(~np.isnan(first.values[:, inside]), axis=1))
+        return _row_sums(first.values[:, inside]) / count - others, 0.0
+    worse = np.nansum(first.values[:, inside], axis=1), np.nansum(first.decided[:, inside], axis=1)
+    rest = np.nansum(first.values[:, ~inside], axis=1), np.nansum(first.decided[:, ~inside], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        blocks: Floats = worse[0] / worse[1] - rest[0] / rest[1]
+    return blocks, float((np.sum(rest[0]) + 0.5) / (np.sum(rest[1]) + 1))
 
 
 def _finding(found: list[tuple[SeasonTest, float]]) -> Finding:
     tests = [test for test, _ in found]
-    first = tests[0]
-    together = np.stack([test.differences for test in tests], axis=1)
-    blocks = _row_sums(together) / np.maximum(1, np.sum(~np.isnan(together), axis=1))
+    first, numbers = tests[0], [test.number for test in tests]
+    blocks, normal = _together(tests, numbers)
     blocks = blocks[~np.isnan(blocks)]
+    effect = _effect(first.metric, blocks, normal)
     return Finding(
         kind=first.kind,
         metric=first.metric,
         line=first.line,
-        claim=_claim(first, [test.number for test in tests], _effect(first, blocks), len(blocks)),
-        effect=_effect(first, blocks),
+        claim=_claim(first, numbers, effect, len(blocks)),
+        effect=effect,
         n=len(blocks),
         p=max(test.p for test in tests),
         p_adjusted=max(adjusted for _, adjusted in found),
         begun_at=first.span[0],
         ended_at=first.span[1],
         halves_agree=chance.both_halves(blocks),
-        details={"numbers": tuple(test.number for test in tests), "zone": first.zone},
+        details={"numbers": tuple(numbers), "zone": first.zone},
     )
 
 
-def _effect(test: SeasonTest, blocks: Floats) -> Estimate:
+def _effect(metric: Metric, blocks: Floats, normal: float) -> Estimate:
     moved = chance.shift(blocks)
-    if test.metric == "rtt":
+    if metric == "rtt":
         return chance.ratio(moved, len(blocks))
-    value, low, high = (each / test.normal for each in moved)
+    value, low, high = (each / normal for each in moved)
     return Estimate(value=value, low=low, high=high, n=len(blocks))
 
 
@@ -248,13 +274,11 @@ def _claim(test: SeasonTest, numbers: list[int], effect: Estimate, n: int) -> st
     when = _when(test, numbers)
     unit = "days" if test.kind == "hour" else "weeks"
     rest = "the rest of the day" if test.kind == "hour" else "the rest of the week"
-    assert effect.value is not None
-    assert effect.low is not None
-    assert effect.high is not None
-    interval = f"(95 %: {percent(effect.low)} to {percent(effect.high)}; {n} {unit})"
+    value, low, high = chance.parts(effect)
+    interval = f"(95 %: {percent(low)} to {percent(high)}; {n} {unit})"
     if test.metric == "rtt":
-        return f"Round trips take {percent(effect.value)} longer {when} than in {rest} {interval}."
-    return f"Pings go unanswered {1 + effect.value:.3g} times as often {when} as in {rest} {interval}."
+        return f"Round trips take {percent(value)} longer {when} than in {rest} {interval}."
+    return f"Pings go unanswered {1 + value:.3g} times as often {when} as in {rest} {interval}."
 
 
 def _when(test: SeasonTest, numbers: list[int]) -> str:
@@ -264,16 +288,14 @@ def _when(test: SeasonTest, numbers: list[int]) -> str:
     return f"from {' and '.join(spans)} {test.zone}"
 
 
-def without(cells: Cells, table: Hours, found: Sequence[Finding], zones: dict[str, ZoneInfo]) -> Floats:
+def without(table: Hours, found: Sequence[Finding], zones: dict[str, ZoneInfo]) -> Floats:
     """A line's levels (of UTC hours) less what its found hours add to them."""
     level: Floats = table.level.copy()
     for finding in found:
-        numbers, name = finding.details["numbers"], finding.details["zone"]
-        if finding.kind == "hour" and finding.metric == "rtt" and finding.effect.value is not None:
-            assert isinstance(name, str)
-            assert isinstance(numbers, tuple)
+        numbers, name = finding.details.get("numbers"), finding.details.get("zone")
+        if finding.kind == "hour" and finding.metric == "rtt" and isinstance(name, str) and isinstance(numbers, tuple):
             hour = (table.begin + offsets(table.begin, zones[name])) // 3600 % 24
-            level[np.isin(hour, numbers)] -= np.log1p(finding.effect.value)
+            level[np.isin(hour, numbers)] -= np.log1p(chance.parts(finding.effect)[0])
     return level
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,8 @@ DAY = 86400
 FEW = 3
 """Answered pings below which an hour has no median."""
 LOG_GAMMA = float(np.log(GAMMA))
+LATEST = 200_000_000_000
+"""Unix time of the year 8307, to which a clock may be set, and zones still be told."""
 WIDE = 1 << 20
 """More than there are buckets on either side of 0."""
 
@@ -46,7 +49,7 @@ class Hours:
 def offsets(begin: Ints, zone: ZoneInfo) -> Ints:
     """Seconds that the zone's wall clock is ahead of UTC at each of the moments."""
     moments, back = np.unique(begin, return_inverse=True)
-    ahead = [datetime.fromtimestamp(int(at), UTC).astimezone(zone).utcoffset() for at in moments]
+    ahead = [datetime.fromtimestamp(int(at), UTC).astimezone(zone).utcoffset() for at in np.clip(moments, 0, LATEST)]
     seconds = np.array([0 if each is None else int(each.total_seconds()) for each in ahead], dtype=np.int64)
     result: Ints = seconds[back]
     return result
@@ -72,7 +75,7 @@ def hours(cells: Cells, ahead: Ints | int = 0, width: int = HOUR) -> list[tuple[
     parts = np.flatnonzero(_starts(line))
     bounds = [*parts.tolist(), len(first)]
     result = []
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in pairwise(bounds):
         part = slice(low, high)
         table = Hours(number[first[part]], cells.begin[first[part]], level[part], decided[part], missed[part])
         result.append((int(line[low]), table))
@@ -114,11 +117,11 @@ def _medians(cells: Cells, group: Ints) -> Floats:
 
 
 def by_day(table: Hours, values: Floats) -> tuple[Ints, Floats]:
-    """Values as a matrix of days by the wall clock's hours 0 to 23, NaN where there are none; and the days since 1970."""
-    day = table.hour // 24
-    matrix = np.full((int(day[-1] - day[0]) + 1, 24), np.nan)
-    matrix[day - day[0], table.hour % 24] = values
-    return np.arange(day[0], day[-1] + 1), matrix
+    """Days since 1970 that have cells, and values as a matrix of these by the wall clock's hours 0 to 23, NaN: none."""
+    days, row = np.unique(table.hour // 24, return_inverse=True)
+    matrix = np.full((len(days), 24), np.nan)
+    matrix[row, table.hour % 24] = values
+    return days, matrix
 
 
 def moment_after(table: Hours) -> float:

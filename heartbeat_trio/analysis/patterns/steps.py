@@ -1,13 +1,14 @@
 """Steps: moments from which on a line's round trips take longer, or shorter, for days.
 
-Binary segmentation. Whether there is a step is asked of blocks of a day (of half a day in short data), whose order is
-shuffled: whatever hangs together within a day, hangs together in the shuffled ones too. Where it is, is asked of hours, and
+Binary segmentation. Whether there is a step is asked of blocks of a day, whose order is shuffled: whatever hangs together
+within a day, hangs together in the shuffled ones too. Where it is, is asked of hours, and
 of quarters of an hour around it: see `location`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from ..tables import Floats, Ints
     from .series import Hours
 
-DAYS = 7
-"""Fewer cannot be shuffled in a thousand ways that differ."""
+DAYS = 14
+"""Fewer cannot be shuffled in a thousand ways that differ, wherever the step is."""
 P = 0.001
 SHORTEST = 30
-"""Hours of the shortest segment."""
-LONG = 16
-"""Days from which on a block is a whole one."""
+"""Hours of the shortest segment ..."""
+EDGE = 2
+"""... and its days."""
+DAY_HOURS = 12
+"""Hours that a day must have."""
 ROUNDS = (200, 1800, 38000)
 """Shufflings, each lot only if the ones before leave it open whether the step is one."""
 
@@ -67,7 +70,7 @@ def levels(table: Hours, level: Floats) -> Level:
 
 def days_of(series: Level) -> int:
     """How many days have at least half of their hours."""
-    return int(np.sum(np.unique(series.hour // 24, return_counts=True)[1] >= 12))
+    return int(np.sum(np.unique(series.hour // 24, return_counts=True)[1] >= DAY_HOURS))
 
 
 def changes(series: Level, quarters: Hours, rng: np.random.Generator) -> tuple[list[Change], list[float]]:
@@ -95,21 +98,16 @@ def changes(series: Level, quarters: Hours, rng: np.random.Generator) -> tuple[l
 
 def _split(series: Level, rng: np.random.Generator) -> tuple[float, int] | None:
     """Whether order matters: p, and the index of the hour at which the blocks part best; None: too little to tell."""
-    if len(series) < 2 * SHORTEST:
-        return None
-    size = 24 if len(series) >= 24 * LONG else 12
-    block = series.hour // size
-    number, start, count = np.unique(block, return_index=True, return_counts=True)
-    full = count >= size // 2
-    if np.sum(full) * size < 24 * (DAYS - 1):
+    _, start, count = np.unique(series.hour // 24, return_index=True, return_counts=True)
+    full = count >= DAY_HOURS
+    if np.sum(full) < DAYS:
         return None
     rank = np.asarray(rankdata(series.level))
     means = (np.add.reduceat(rank, start) / count)[full]
-    edge = -(-SHORTEST // size)
-    cut = _cusum(means[None, :], edge)
+    cut = _cusum(means[None, :], EDGE)
     best = int(np.argmax(cut[0]))
-    p = _p(means, float(cut[0, best]), edge, rng)
-    return p, int(start[full][best + edge])
+    p = _p(means, float(cut[0, best]), rng)
+    return p, int(start[full][best + EDGE])
 
 
 def _cusum(means: Floats, edge: int) -> Floats:
@@ -121,12 +119,12 @@ def _cusum(means: Floats, edge: int) -> Floats:
     return result
 
 
-def _p(means: Floats, observed: float, edge: int, rng: np.random.Generator) -> float:
+def _p(means: Floats, observed: float, rng: np.random.Generator) -> float:
     above, rounds = 0, 0
     for more in ROUNDS:
         rows = np.broadcast_to(means.astype(np.float32), (more, len(means)))
         shuffled = rng.permuted(rows, axis=1)
-        above += int(np.sum(_cusum(shuffled, edge).max(axis=1) >= observed * (1 - 1e-5)))
+        above += int(np.sum(_cusum(shuffled, EDGE).max(axis=1) >= observed * (1 - 1e-5)))
         rounds += more
         if above > 2 + 2 * P * rounds:
             break
@@ -136,7 +134,7 @@ def _p(means: Floats, observed: float, edge: int, rng: np.random.Generator) -> f
 def daily(series: Level) -> tuple[Ints, Floats]:
     """Days since 1970 that have at least half of their hours, and their medians."""
     day, start, count = np.unique(series.hour // 24, return_index=True, return_counts=True)
-    full = count >= 12
+    full = count >= DAY_HOURS
     medians = [float(np.median(series.level[at : at + size])) for at, size in zip(start[full], count[full], strict=True)]
     return day[full], np.array(medians)
 
@@ -144,7 +142,7 @@ def daily(series: Level) -> tuple[Ints, Floats]:
 def tested(line: int, series: Level, found: list[Change], rejected: list[float]) -> list[Tested]:
     """What was asked, with a finding for each step that moves enough."""
     bounds = [0, *(change.index for change in found), len(series)]
-    parts = [series.part(low, high) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [series.part(low, high) for low, high in pairwise(bounds)]
     result = [
         Tested("step", change.p, _finding(line, change, before, after))
         for change, before, after in zip(found, parts[:-1], parts[1:], strict=True)
@@ -153,9 +151,7 @@ def tested(line: int, series: Level, found: list[Change], rejected: list[float])
 
 
 def _finding(line: int, change: Change, before: Level, after: Level) -> Finding | None:
-    size = 12
-    old, new = _blocks(before, size), _blocks(after, size)
-    moved = chance.shift_between(old, new)
+    moved = chance.shift_between(daily(before)[1], daily(after)[1])
     n = len(before) + len(after)
     effect = chance.ratio(moved, n)
     if effect.value is None or abs(moved[0]) < chance.LOG_EFFECT:
@@ -181,11 +177,6 @@ def _finding(line: int, change: Change, before: Level, after: Level) -> Finding 
         halves_agree=agree,
         details={"moment_at": change.at, "before": was, "after": now},
     )
-
-
-def _blocks(series: Level, size: int) -> Floats:
-    _, start, count = np.unique(series.hour // size, return_index=True, return_counts=True)
-    return np.array([float(np.median(series.level[at : at + many])) for at, many in zip(start, count, strict=True)])
 
 
 def _agreement(before: Level, after: Level) -> list[tuple[float, float]]:

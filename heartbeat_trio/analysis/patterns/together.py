@@ -6,14 +6,15 @@ all of whose lines fail, while others' do not, has itself to blame, or its netwo
 to other hosts decide, or else what the losses themselves tell: whether a peer closed, or was silent although its kernel
 acknowledged. Whatever happened in or just after a local stall is never put down to a venue.
 
-How many such events chance gives: were each line's outages shifted by a random time of its own around the circle of the data
-(which leaves everything within a line as it is), an outage would meet another line's with the probability that is the part of
-the time which those fill. The expected number is exact; the count's law is taken as Poisson's. Events within an hour of
-each other count once, since outages come in swarms.
+How many such events chance gives: were each line's outages shifted by a random time of its own around the circle of the
+data (which leaves everything within a line as it is), an outage would meet another line's with the probability that is the
+part of the time which those fill. The expected number is exact; the count's law is taken as Poisson's. Events within an
+hour of each other count once, since outages come in swarms.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -61,6 +62,10 @@ class Outage:
     signs: int
 
 
+Event = tuple[float, list[Outage]]
+"""When it began, and the outages of several lines that are in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Lines that have something in common: a host, or a client."""
@@ -105,8 +110,16 @@ def together(journals: Journals, lost: list[Loss]) -> list[Tested]:
     """Test every host and every client with several lines, and every client's local stalls."""
     tracks = outages(lost)
     scopes = _scopes(journals, "venue_wide") + _scopes(journals, "local")
-    events = _events(journals, tracks)
-    tests = [_test(journals, scope, tracks, events) for scope in scopes if any(line in tracks for line in scope.lines)]
+    owned: dict[tuple[Side, str], list[Event]] = {}
+    for event in _events(tracks):
+        owner = _owner(journals, event)
+        if owner is not None:
+            owned.setdefault(owner, []).append(event)
+    tests = [
+        _test(journals, scope, tracks, owned.get((scope.side, scope.name), []))
+        for scope in scopes
+        if any(line in tracks for line in scope.lines)
+    ]
     return tests + list(_stalls(journals))
 
 
@@ -120,19 +133,20 @@ def _scopes(journals: Journals, side: Side) -> list[Scope]:
     return scopes
 
 
-def _events(journals: Journals, tracks: dict[int, list[Outage]]) -> list[tuple[float, list[Outage]]]:
+def _events(tracks: dict[int, list[Outage]]) -> list[Event]:
     """Moments at which several lines had an outage, with these; each outage begins one event at most."""
     ordered = sorted((each for track in tracks.values() for each in track), key=lambda each: each.begin)
-    found: list[tuple[float, list[Outage]]] = []
+    begins = {line: [each.begin for each in track] for line, track in tracks.items()}
+    found: list[Event] = []
     used: set[int] = set()
     for index, each in enumerate(ordered):
         if index in used:
             continue
         members = {each.line: each}
-        for other in tracks.values():
-            for one in other:
-                if one.begin <= each.begin + APART and one.end >= each.begin - APART:
-                    members.setdefault(one.line, one)
+        for line, track in tracks.items():
+            last = bisect_right(begins[line], each.begin + APART) - 1
+            if last >= 0 and track[last].end >= each.begin - APART:
+                members.setdefault(line, track[last])
         later = index + 1
         while later < len(ordered) and ordered[later].begin <= each.begin + APART:
             used.add(later)
@@ -142,7 +156,7 @@ def _events(journals: Journals, tracks: dict[int, list[Outage]]) -> list[tuple[f
     return found
 
 
-def _owner(journals: Journals, event: tuple[float, list[Outage]]) -> tuple[Side, str] | None:
+def _owner(journals: Journals, event: Event) -> tuple[Side, str] | None:
     """Whose an event is: a host's ("" for several hosts), a client's, or nobody's."""
     at, members = event
     out = {each.line for each in members}
@@ -183,10 +197,7 @@ def _watched(journals: Journals, at: float) -> set[int]:
     return {each.line for each in journals.sessions if each.begun_at <= at <= each.ended_at}
 
 
-def _test(
-    journals: Journals, scope: Scope, tracks: dict[int, list[Outage]], events: list[tuple[float, list[Outage]]]
-) -> Tested:
-    own = [event for event in events if _owner(journals, event) == (scope.side, scope.name)]
+def _test(journals: Journals, scope: Scope, tracks: dict[int, list[Outage]], own: list[Event]) -> Tested:
     apart = _apart([at for at, _ in own])
     begun = min(each.begun_at for each in journals.sessions)
     ended = max(each.ended_at for each in journals.sessions)
@@ -228,7 +239,7 @@ def _at_least(chances: Floats, count: int) -> float:
 def _finding(
     scope: Scope,
     tracks: dict[int, list[Outage]],
-    own: list[tuple[float, list[Outage]]],
+    own: list[Event],
     apart: list[float],
     p: float,
     span: tuple[float, float],
@@ -244,7 +255,7 @@ def _finding(
         " that was the venue's, not ours."
         if scope.side == "venue_wide"
         else f"{len(apart)} times all connections of {name} were lost at once, {percent(share)} of its outages: its own"
-        " machine or network is the likely cause, not the venues."
+        " machine, its network or the way out is the likely cause, not the venues."
     )
     return _record(scope.side, claim, _share(inside, total, len(apart)), apart, p, span, lines)
 
