@@ -12,6 +12,7 @@ import msgspec
 
 from ..exceptions import ConfigError
 from ..observe.printable import printable
+from .advice import advise
 from .charts import days, hour_cells, rtt_points
 from .findings import Report
 from .history import line_reports
@@ -95,6 +96,7 @@ def _report(journals: Journals, zone: ZoneInfo, tell: Tell) -> Report:
     findings, not_enough = find_patterns(journals, zone=zone, seed=SEED)
     tell(Progress("other policies"))
     replays = replay(journals)
+    tell(Progress("advice"))
     return Report(
         made_at=time.time(),
         version=_version(),
@@ -102,7 +104,7 @@ def _report(journals: Journals, zone: ZoneInfo, tell: Tell) -> Report:
         sources=journals.sources,
         overall=overall,
         lines=lines,
-        advice=(),
+        advice=advise(journals, findings, not_enough, replays, lines),
         findings=findings,
         not_enough=not_enough,
         incidents=incidents,

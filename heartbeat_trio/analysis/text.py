@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from .wording import Clock
 
 WIDTH = 80
+ADVICE = 5
+"""Recommendations that are shown, and"""
 INCIDENTS = 5
-"""Incidents that are shown; the others stand in the page and in JSON."""
+"""incidents; the others stand in the page and in JSON."""
 HEAD = ("available", "losses", "between", "back in", "answered", "p50", "p99 ms")
 STYLES = {"high": "bold green", "medium": "bold yellow", "low": "bold"}
 
@@ -66,10 +68,11 @@ def _head(report: Report, clock: Clock) -> Text:
 
 
 def _advice(report: Report, clock: Clock, names: tuple[str, ...]) -> Iterable[RenderableType]:
-    yield _title("Advice")
+    hidden = len(report.advice) - ADVICE
+    yield _title("Advice", f"{hidden} more in --html and --output json" if hidden > 0 else "")
     if not report.advice:
         yield _inset(wording.no_advice(report))
-    for number, each in enumerate(report.advice):
+    for number, each in enumerate(report.advice[:ADVICE]):
         if number:
             yield Text()
         yield from _recommendation(each, clock, names)

@@ -131,7 +131,7 @@ def interval(value: Estimate, words: Words) -> str:
     low, high = words(value.low), "" if value.high is None else words(value.high)
     if not high:
         return f"{low} or more"
-    figure, _, unit = low.rpartition(" ")
+    figure, _, unit = low.rpartition(" ") if not low.endswith(" a day") else (low.removesuffix(" a day"), "", "a day")
     return f"{figure if figure and high.endswith(f' {unit}') else low} to {high}"
 
 
@@ -167,8 +167,22 @@ def effect(finding: Finding) -> str:
 
 def advice_effect(advice: Recommendation) -> str:
     """How large what a recommendation mends is, with its interval; empty where that is not known."""
-    size, between = estimate(advice.effect, fraction), interval(advice.effect, fraction)
-    return "" if size == UNKNOWN else size + (f" (95 %: {between})" if between else "")
+    words = _words_of(advice)
+    size, between = estimate(advice.effect, words), interval(advice.effect, words)
+    is_exact = advice.effect.low == advice.effect.high
+    return "" if size == UNKNOWN else size + (f" (95 %: {between})" if between and not is_exact else "")
+
+
+def _words_of(advice: Recommendation) -> Words:
+    """What an effect counts: as its finding's does, a part for what was replayed, and how often a day for what was counted."""
+    if advice.id.startswith(("idle-kill", "period")):
+        return seconds
+    return fraction if advice.p_adjusted is not None or advice.id.startswith("pong-timeout") else a_day
+
+
+def a_day(value: float | None) -> str:
+    """How often, on average."""
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{_short(value)} a day"
 
 
 def evidence(advice: Recommendation, clock: Clock) -> list[str]:
