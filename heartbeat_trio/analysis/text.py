@@ -82,7 +82,7 @@ def _recommendation(advice: Recommendation, clock: Clock, names: tuple[str, ...]
     who = "all lines" if advice.line is None else names[advice.line]
     head = Text.assemble((f"{advice.confidence} confidence", STYLES[advice.confidence]), f"  {who}")
     yield _inset(head)
-    for line in advice.change.splitlines():
+    for line in wording.changes(advice):
         yield _inset(Text(printable(line), style="bold"), 4)
     yield _inset(printable(advice.claim), 4)
     bound = " (a bound)" if advice.is_censored else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 UNKNOWN = "-"
 DAY = 86_400.0
 HOUR = 3_600.0
+SETTINGS = re.compile(r", (?=\w+ = )")
 UNITS = ((172_800.0, 86_400.0, "d"), (7_200.0, 3_600.0, "h"), (600.0, 60.0, "min"))
 IN_SECONDS: frozenset[str] = frozenset({"period", "idle_kill"})
 """Kinds of findings whose effect is a length of time and no fraction."""
@@ -171,6 +173,11 @@ def advice_effect(advice: Recommendation) -> str:
     size, between = estimate(advice.effect, words), interval(advice.effect, words)
     is_exact = advice.effect.low == advice.effect.high
     return "" if size == UNKNOWN else size + (f" (95 %: {between})" if between and not is_exact else "")
+
+
+def changes(advice: Recommendation) -> list[str]:
+    """What to write, a line for each setting."""
+    return [each for line in advice.change.splitlines() for each in SETTINGS.split(line)]
 
 
 def _words_of(advice: Recommendation) -> Words:

@@ -200,7 +200,7 @@ def test_the_picture_for_the_readme(browser: webdriver.Chrome, tmp_path: Path) -
     if not given:
         page.write_text(render_page(make_report()), encoding="utf-8")
     look(browser, page.resolve().as_uri(), (1280, 1500), "light")
-    part = {"x": 0, "y": 0, "width": 1280, "height": 1500, "scale": 0.7}
+    part = {"x": 0, "y": 0, "width": 1280, "height": 1500, "scale": 0.66}
     wish = {"format": "png", "captureBeyondViewport": True, "clip": part}
     taken = browser.execute_cdp_cmd("Page.captureScreenshot", wish)
     picture = base64.b64decode(taken["data"])

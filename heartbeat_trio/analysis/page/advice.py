@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..findings import Confidence, Estimate, LineReport, Recommendation, Report
     from ..wording import Clock
 
-SHOWN = 5
+SHOWN = 3
 """Recommendations that are shown at once."""
 
 
@@ -27,7 +27,7 @@ def advice_section(report: Report, clock: Clock, names: tuple[str, ...]) -> Html
 def _card(advice: Recommendation, clock: Clock, names: tuple[str, ...]) -> Html:
     who = "all lines" if advice.line is None else names[advice.line]
     head = tag("header", badge(advice.confidence), named(who, "who"))
-    change = tag("pre", *(tag("code", line) for line in advice.change.splitlines()))
+    change = tag("pre", *(tag("code", line) for line in wording.changes(advice)))
     bound = tag("em", " (a bound: the recording does not show more)") if advice.is_censored else ""
     return tag(
         "article",
