@@ -24,19 +24,23 @@ from heartbeat_trio.testing.scripted import ScriptedPeer
 POLICY = HeartbeatPolicy()
 
 
-async def make_trouble(net: VirtualNetwork, rng: Random) -> None:
-    """Half an hour: freezes of up to 40 s, slow minutes, and calm ones between them."""
+async def make_trouble(net: VirtualNetwork, clock: MockClock, rng: Random) -> None:
+    """Half an hour: freezes of up to 40 s, slow minutes, stalls of our own up to 12 s, and calm ones between them."""
     host = net.host("server")
-    for _ in range(20):
-        await trio.sleep(rng.uniform(20, 60))
-        if rng.random() < 0.6:
-            host.freeze()
-            await trio.sleep(rng.uniform(5, 40))
-            host.thaw()
-        else:
+    for _ in range(25):
+        await trio.sleep(rng.uniform(5, 40))
+        kind = rng.choice(["freeze", "freeze", "slow", "stall", "both"])
+        if kind == "slow":
             net.latency, net.jitter = rng.uniform(0.2, 2), rng.uniform(0, 3)
             await trio.sleep(rng.uniform(5, 40))
             net.latency, net.jitter = 0.02, 0.01
+            continue
+        if kind != "stall":
+            host.freeze()
+            await trio.sleep(rng.uniform(5, 40))
+        if kind != "freeze":
+            clock.jump(rng.uniform(0.3, 12))
+        host.thaw()
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
@@ -55,7 +59,7 @@ async def test_losses_of_a_session(tmp_path: Path, autojump_clock: MockClock, nu
             connector=net.connect,
             rng=Random(seed),
         ):
-            await make_trouble(net, Random(seed))
+            await make_trouble(net, autojump_clock, Random(seed))
         autojump_clock.autojump_threshold, autojump_clock.rate = math.inf, 1.0  # the disk is real
     nursery.cancel_scope.cancel()
 
