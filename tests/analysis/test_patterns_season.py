@@ -92,7 +92,8 @@ def test_days_that_lack_too_many_hours_do_not_count() -> None:
 def new_york_hours(begin: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The wall clock's hour of each hour, by the rule of 2026 itself."""
     moments = begin + 3600 * np.arange(count)
-    return (moments - np.where(moments < CHANGED, 5, 4) * 3600) // 3600 % 24
+    hour: np.ndarray[tuple[int], np.dtype[np.int64]] = (moments - np.where(moments < CHANGED, 5, 4) * 3600) // 3600 % 24
+    return hour
 
 
 def test_a_pattern_of_a_zone_is_told_in_its_hours_across_the_change_of_clocks() -> None:

@@ -123,6 +123,8 @@ def main() -> None:
         lambda: [null(months(2000))],
         lambda: [null(months(100), lines=10)],
         lambda: [null(months(200), days=70)],
+        lambda: [null(months(500), days=9)],
+        lambda: [null(months(500), days=14)],
         lambda: [null_journals(months(20))],
         lambda: [short(months(200))],
         lambda: hour(months(500)),

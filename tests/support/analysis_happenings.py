@@ -38,7 +38,7 @@ class Ping(NamedTuple):
 def no_cells() -> Cells:
     """None at all."""
     nothing = np.zeros(0, dtype=np.int64)
-    return Cells(*[nothing] * 9, np.zeros(1, dtype=np.int64), nothing, nothing)
+    return Cells(**dict.fromkeys(Cells.__slots__, nothing) | {"offset": np.zeros(1, dtype=np.int64)})
 
 
 def journals_with(
