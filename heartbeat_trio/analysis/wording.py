@@ -181,7 +181,7 @@ def changes(advice: Recommendation) -> list[str]:
 
 
 def _words_of(advice: Recommendation) -> Words:
-    """What an effect counts: as its finding's does, a part for what was replayed, and how often a day for what was counted."""
+    """What an effect counts: what its finding's does, a part for what was replayed, how often a day for what was counted."""
     if advice.id.startswith(("idle-kill", "period")):
         return seconds
     return fraction if advice.p_adjusted is not None or advice.id.startswith("pong-timeout") else a_day

@@ -178,7 +178,7 @@ def test_progress_is_for_those_who_look(truth: Truth, monkeypatch: pytest.Monkey
     with pytest.raises(SystemExit):
         main(["analyze", str(truth.folder), "--no-cache"])
 
-    assert "other policies" in screen.getvalue()
+    assert "advice" in screen.getvalue()  # the last step
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")
 
 

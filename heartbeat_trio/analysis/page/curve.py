@@ -138,10 +138,14 @@ def _point(point: ReplayPoint, across: Axis, up: Axis) -> Html:
     kind = " censored" if point.is_censored else ""
     if point.is_suggested:
         shape = tag("path", d="M0-8L8 0 0 8-8 0Z")
-        return tag("svg", title, shape, _word("suggested", 8, "end"), x=x, y=y, overflow="visible", class_="point suggested" + kind)
+        return tag(
+            "svg", title, shape, _word("suggested", 8, "end"), x=x, y=y, overflow="visible", class_="point suggested" + kind
+        )
     if point.is_recorded:
         shape = tag("path", d="M-6-6H6V6H-6Z")
-        return tag("svg", title, shape, _word("ran", -6, "start"), x=x, y=y, overflow="visible", class_="point recorded" + kind)
+        return tag(
+            "svg", title, shape, _word("ran", -6, "start"), x=x, y=y, overflow="visible", class_="point recorded" + kind
+        )
     return tag("circle", title, cx=x, cy=y, r=4, class_="point plain" + kind)
 
 
