@@ -29,7 +29,7 @@ EXPECTED = {
     reason="cutting a line of its own needs Linux, root, unshare and ip",
 )
 def test_incidents_are_what_was_done(tmp_path: Path) -> None:
-    """Frozen, killed, cut, stalled by ourselves: four incidents, each by its cause, begun and over within 1 s of the truth."""
+    """Frozen, killed, cut, stalled by ourselves: four incidents, each by its cause, begun and over within 1 s of it."""
     command = ["unshare", "-n", sys.executable, str(CHILD), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True)
     faults = json.loads(done.stdout)
