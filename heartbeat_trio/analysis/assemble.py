@@ -12,7 +12,7 @@ from ..journal.records import SCHEMA, Entry, parse_line
 from ..observe.jsonlines import timestamp
 from ..observe.text import printable
 from .cells import SKETCH, FileCells, SessionPart
-from .ours import MINUTE, is_ours
+from .ours import MINUTE, NEAR, is_ours
 from .rows import FATE_NUMBERS, LETTERS, UNKNOWN, microseconds, unix
 from .sources import Source
 from .tables import QUARTER, Cells, Happening, Journals, Line, Pings, SessionSpan, Sources
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .cells import Columns
+    from .ours import Jump
     from .sources import Gathered
 
     Ints = npt.NDArray[np.int64]
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 GRACE = 150 * 10**6
 """Microseconds after a session's beginning in which it must have told something (its statistics come each minute), or else
 its first files are gone: it counts from its first record."""
+ALIKE = 10**5
+"""Microseconds by which sessions' measures of the same set clock differ at most."""
 MOST_JUMPS = 5
 """Sentences about set clocks, for one program."""
 
@@ -105,8 +108,9 @@ class _Sessions:
         kept = [each for each in self._known.values() if each.endpoint is not None]
         pairs = sorted({(each.folder, each.endpoint or "") for each in kept})
         self.lines = tuple(Line(gathered.clients[folder], endpoint) for folder, endpoint in pairs)
+        numbers = {pair: line for line, pair in enumerate(pairs)}
         for each in kept:
-            each.line = pairs.index((each.folder, each.endpoint or ""))
+            each.line = numbers[each.folder, each.endpoint or ""]
         self.sessions = sorted(kept, key=lambda each: (each.line, each.begin[1], each.name, each.process))
         for number, each in enumerate(self.sessions):
             each.number = number
@@ -117,10 +121,10 @@ class _Sessions:
 
     def quick(self) -> tuple[float, ...]:
         """By line."""
-        return tuple(
-            max((each.quick for each in self.sessions if each.line == line), default=0) / 1e6
-            for line in range(len(self.lines))
-        )
+        longest = [0] * len(self.lines)
+        for each in self.sessions:
+            longest[each.line] = max(longest[each.line], each.quick)
+        return tuple(quick / 1e6 for quick in longest)
 
     def span(self, each: _Known) -> SessionSpan:
         begin, end = each.begin, each.end
@@ -271,7 +275,7 @@ def _pings(singles: Columns) -> Pings:
         sent_after=seconds("sent_after"),
         fate=np.array(list(LETTERS), dtype=np.str_)[singles["fate"]],
         rtt=seconds("rtt"),
-        is_exact=singles["exact"] == 1,
+        is_exact=(singles["exact"] != 0) & (singles["rtt"] != UNKNOWN),  # no mere upper bound, as in the sketches
         first_in=seconds("first_in"),
         last_in=seconds("last_in"),
     )
@@ -345,7 +349,7 @@ def _sources(gathered: Gathered, parts: Sequence[Part], cached: int) -> Sources:
 
 
 def _remarks(gathered: Gathered, parts: Sequence[Part]) -> Iterable[str]:
-    jumps: dict[tuple[str, str], set[tuple[int, int]]] = {}
+    jumps: dict[tuple[str, str], list[Jump]] = {}
     for part in parts:
         name = gathered.name(part.source.path, part.source.folder)
         if not part.cells.records and part.source.size:
@@ -355,10 +359,20 @@ def _remarks(gathered: Gathered, parts: Sequence[Part]) -> Iterable[str]:
         if part.cells.newest_schema > SCHEMA:
             schema = part.cells.newest_schema
             yield f"{name}: a newer version wrote it (schema {schema}); what this one does not know is left out"
-        jumps.setdefault(part.source.process, set()).update((jump.at // 10**6, jump.by) for jump in part.cells.jumps)
-    for (writer, _), found in jumps.items():
-        for at, by in sorted(found)[:MOST_JUMPS]:
-            when, minutes = timestamp(at)[:19], "the minutes before and after are set apart as ours"
-            yield f"{printable(writer)}: somebody set its clock by {by / 1e6:+.3f} s at {when}Z; {minutes}"
+        jumps.setdefault(part.source.process, []).extend(part.cells.jumps)
+    for (writer, _), told in jumps.items():
+        found = _different(told)
+        for jump in found[:MOST_JUMPS]:
+            when, minutes = timestamp(jump.at / 1e6)[:19], "the minutes before and after are set apart as ours"
+            yield f"{printable(writer)}: somebody set its clock by {jump.by / 1e6:+.3f} s at {when}Z; {minutes}"
         if len(found) > MOST_JUMPS:
             yield f"{printable(writer)}: somebody set its clock {len(found) - MOST_JUMPS} times more"
+
+
+def _different(jumps: Iterable[Jump]) -> list[Jump]:
+    """Each once, though every session tells it, a little later and a little different."""
+    found: list[Jump] = []
+    for jump in sorted(jumps):
+        if not any(jump.at - other.at <= NEAR and abs(jump.by - other.by) <= ALIKE for other in found[-2:]):
+            found.append(jump)
+    return found

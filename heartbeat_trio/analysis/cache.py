@@ -115,7 +115,7 @@ def _digest(body: bytes) -> bytes:
 
 
 def _is_whole(cells: FileCells) -> bool:
-    """Whether all columns of each table are there, with one length."""
+    """Whether all columns of each table are there, with one length, and the tables fit together."""
     for name, dtypes in TABLES.items():
         packed = getattr(cells, name)
         if packed.keys() != dtypes.keys():
@@ -123,4 +123,6 @@ def _is_whole(cells: FileCells) -> bool:
         sizes = {divmod(len(packed[column]), np.dtype(dtype).itemsize) for column, dtype in dtypes.items()}
         if len(sizes) != 1 or sizes.pop()[1]:
             return False
-    return True
+    rows, singles, sketches = cells.table("cells"), cells.table("singles"), cells.table("sketches")
+    sessions = [*rows["session"].tolist()[-1:], *singles["session"].tolist()[-1:]]  # both are sorted by it
+    return max(sessions, default=-1) < len(cells.sessions) and int(rows["buckets"].sum()) == len(sketches["bucket"])

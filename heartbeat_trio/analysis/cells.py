@@ -267,10 +267,13 @@ def _cells(pings: Columns, parts: Sequence[SessionPart], ours: Sequence[Span]) -
 
 def _set_apart(pings: Columns, parts: Sequence[SessionPart], ours: Sequence[Span]) -> npt.NDArray[np.bool_]:
     result = np.zeros(len(pings["t"]), dtype=np.bool_)
-    if ours:
-        for begin, end in zip(*_edges(pings, "session"), strict=True):
-            name = parts[int(pings["session"][begin])].name
-            result[begin:end] = is_ours(ours, name, pings["at"][begin:end] // MINUTE)
+    spans: dict[str, list[Span]] = {}
+    for span in ours:
+        spans.setdefault(span.session, []).append(span)
+    for begin, end in zip(*_edges(pings, "session"), strict=True) if spans else ():
+        name = parts[int(pings["session"][begin])].name
+        mine = [*spans.get("", ()), *spans.get(name, ())]
+        result[begin:end] = is_ours(mine, name, pings["at"][begin:end] // MINUTE)
     return result
 
 

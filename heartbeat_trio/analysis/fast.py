@@ -1,4 +1,4 @@
-"""Reads the lines that our own writer writes, a thousand times a second and file, through DuckDB on all cores.
+"""Reads the lines that our own writer writes, which are nearly all there are, through DuckDB on all cores.
 
 It takes only lines whose text is exactly as `journal.records.ping_line` and `statistics` are written; every other line is
 judged by `Rows.add`, and a file in which DuckDB does not find each line is read without it.

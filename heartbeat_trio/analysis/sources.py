@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LINES, LONGEST = 4096, 1 << 23
 """Lines and bytes of a file's beginning in which its first record is looked for."""
+TAIL = 1 << 14
+"""Bytes by whose sameness a copy is known."""
 WRITES = "watch --journal FOLDER writes one"
 
 
@@ -118,9 +120,15 @@ class Gathered:
     def _one_program_each(self, found: list[Source]) -> list[Source]:
         """Two programs that call themselves the same would be taken for one: the later one is left out."""
         heads: dict[str, str] = {}
+        for source in found:
+            if source.head:
+                heads.setdefault(source.writer, source.head)
         kept = []
         for source in found:
-            if source.head and source.head != heads.setdefault(source.writer, source.head):
+            head = heads.get(source.writer, "")
+            if not source.head:  # the beginning is damaged
+                kept.append(msgspec.structs.replace(source, head=head))
+            elif source.head != head:
                 self.excluded.append(
                     f"{self.name(source.path, source.folder)}: another program wrote under the name "
                     f"{printable(source.writer)} before, and nobody could tell their sessions apart"
@@ -130,18 +138,37 @@ class Gathered:
         return kept
 
     def _originals(self, found: list[Source]) -> list[Source]:
-        """Of files with the same first record, the longest: others are copies, made whenever."""
-        best: dict[object, Source] = {}
+        """Without copies, made whenever: files that begin with the same record as a longer one and go on like it."""
+        alike: dict[object, list[Source]] = {}
         for source in found:
-            known = best.get(_identity(source))
-            if known is None or source.size > known.size:
-                best[_identity(source)] = source
-        for source in found:
-            original = best[_identity(source)]
-            if original is not source:
-                name = self.name(original.path, original.folder)
-                self.excluded.append(f"{self.name(source.path, source.folder)}: a copy of {name}, counted once")
-        return [source for source in found if best[_identity(source)] is source]
+            alike.setdefault((source.process, source.first) if source.first else source.path, []).append(source)
+        copies: set[Path] = set()
+        for sources in alike.values():
+            originals: list[Source] = []
+            for source in sorted(sources, key=lambda source: -source.size):
+                original = next((longer for longer in originals if _is_beginning(source, longer)), None)
+                if original is None:
+                    originals.append(source)
+                else:
+                    copies.add(source.path)
+                    name = self.name(original.path, original.folder)
+                    self.excluded.append(f"{self.name(source.path, source.folder)}: a copy of {name}, counted once")
+        return [source for source in found if source.path not in copies]
+
+
+def _is_beginning(source: Source, longer: Source) -> bool:
+    """Whether a file ends like the same place of a longer one. What is compressed is taken for it."""
+    if ".gz" in (source.path.suffix, longer.path.suffix):
+        return True
+    ends = []
+    for path in (source.path, longer.path):
+        try:
+            with path.open("rb") as file:
+                file.seek(max(source.size - TAIL, 0))
+                ends.append(file.read(min(TAIL, source.size)))
+        except OSError:
+            return False
+    return ends[0] == ends[1]
 
 
 def open_source(path: Path) -> BufferedIOBase:
@@ -153,10 +180,6 @@ def open_source(path: Path) -> BufferedIOBase:
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for its writer, and a device does who knows what
         raise OSError(errno.EINVAL, IRREGULAR)
     return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
-
-
-def _identity(source: Source) -> object:
-    return (source.process, source.first) if source.first else source.path
 
 
 def _peek(path: Path, folder: int) -> Source:

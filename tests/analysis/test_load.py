@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import trio
 
-from heartbeat_trio.analysis import fast
+from heartbeat_trio.analysis import fast, rows
 from heartbeat_trio.analysis.load import Progress, load
 from heartbeat_trio.analysis.tables import Line, quantile
 from heartbeat_trio.config import HeartbeatPolicy
@@ -112,15 +112,15 @@ def test_quarters_hold_their_pings_and_round_trips(tmp_path: Path) -> None:
 def test_a_late_pong_takes_the_place_of_its_miss(tmp_path: Path) -> None:
     """Also where it was told in the next file, and where that minute is ours."""
     journal = HandJournal()
-    journal.object("connected", 100.5, connection=1)
+    journal.tell("connected", 100.5, connection=1)
     journal.ping(1, 101.0, "m")
     journal.ping(1, 101.0, "l", 2_500_000, True)
     journal.ping(2, 106.0, "m")
     journal.ping(3, 231.0, "m")
-    journal.object("local_stall", 231.5, seconds=0.5)
+    journal.tell("local_stall", 231.5, seconds=0.5)
     journal.write(tmp_path)
     later = HandJournal()
-    later.object("pong_late", 107.0, connection=1, ping=2)
+    later.tell("pong_late", 107.0, connection=1, ping=2)
     later.ping(2, 106.0, "l", 9_000_000, True)
     later.ping(3, 231.0, "l", 3_000_000, True)
     later.write(tmp_path, number=2)
@@ -138,7 +138,7 @@ def test_our_own_faults_are_set_apart_by_the_minute(tmp_path: Path) -> None:
     journal.begin(other, endpoint="ws://other/")
     journal.pings(120)
     journal.pings(120, session=other)
-    journal.object("local_stall", 100.0 + 125.0, seconds=10.0)
+    journal.tell("local_stall", 100.0 + 125.0, seconds=10.0)
     journal.ping(121, 100.0 + 245.0, "v", None, None, None, None, "LOCAL_STALL", session=other)
     journal.write(tmp_path)
     journals = load([tmp_path])
@@ -156,7 +156,7 @@ def test_a_fault_told_in_the_next_file_counts_in_this_one(tmp_path: Path) -> Non
     journal.pings(36)
     journal.write(tmp_path)
     later = HandJournal()
-    later.object("local_stall", 100.0 + 185.0, seconds=10.0)
+    later.tell("local_stall", 100.0 + 185.0, seconds=10.0)
     later.pings(2, first=37, t=281.0)
     later.write(tmp_path, number=2)
     first, second = load([tmp_path]), load([tmp_path])
@@ -167,10 +167,10 @@ def test_a_fault_told_in_the_next_file_counts_in_this_one(tmp_path: Path) -> Non
 def test_a_set_clock_is_told_and_set_apart(tmp_path: Path) -> None:
     """By the journal's own word, and where only the offset shows it."""
     journal = HandJournal()
-    journal.object("connected", 100.5, connection=1)
+    journal.tell("connected", 100.5, connection=1)
     journal.pings(24)
     journal.offset += 3600.0
-    journal.object("clock_jump", 218.0, kind="wall", seconds=3600.0)
+    journal.tell("clock_jump", 218.0, kind="wall", seconds=3600.0)
     journal.pings(24, first=25, t=226.0)
     journal.offset -= 7200.0
     journal.pings(24, first=49, t=346.0)
@@ -184,12 +184,32 @@ def test_a_set_clock_is_told_and_set_apart(tmp_path: Path) -> None:
     assert_consistent(journals)
 
 
+def test_what_every_session_tells_of_the_clock_is_said_once(tmp_path: Path) -> None:
+    """Each measures it a little later, and a little otherwise; a suspended machine is no set clock."""
+    journal = HandJournal()
+    for number in range(1, 21):
+        journal.begin(f"{journal.writer}-{number}", endpoint=f"ws://{number}/")
+    journal.pings(100)
+    journal.offset -= 60.0
+    for number in range(1, 21):
+        fields: dict[str, Any] = {"kind": "wall", "seconds": -60.0 + number / 1000}
+        journal.tell("clock_jump", 700.0 + number / 100, session=f"{journal.writer}-{number}", **fields)
+    journal.offset += 500.0
+    journal.tell("clock_jump", 900.0, kind="suspend", seconds=500.0)
+    journal.pings(10, first=101, t=901.0)
+    journal.write(tmp_path)
+    journals = load([tmp_path])
+    (sentence,) = journals.sources.excluded
+    assert sentence.startswith("7-aaaaaa: somebody set its clock by -59.99")
+    assert totals(journals)["ours"] > 0
+
+
 def test_pings_near_a_slow_one_are_kept(tmp_path: Path) -> None:
     """Sixteen on either side, and both ends of each connection; the others were quick."""
     journal = HandJournal()
     for number in range(1, 201):
         journal.ping(number, 100.0 + number, *(("m",) if number == 100 else ()))
-    journal.object("connected", 100.5, connection=1)
+    journal.tell("connected", 100.5, connection=1)
     journal.write(tmp_path)
     journals = load([tmp_path])
     assert journals.pings.ping.tolist() == [*range(1, 17), *range(84, 117), *range(185, 201)]
@@ -205,7 +225,7 @@ def test_a_slow_line_is_not_slow_as_a_whole(tmp_path: Path) -> None:
     journal = HandJournal()
     for number in range(1, 1001):
         journal.ping(number, 100.0 + number, "a", 600_000 + number, True)
-    journal.object("connected", 100.5, connection=1)
+    journal.tell("connected", 100.5, connection=1)
     journal.write(tmp_path)
     journals = load([tmp_path])
     assert journals.quick[0] == pytest.approx(0.600995 + 0.00005, abs=1e-5)
@@ -304,6 +324,9 @@ def test_both_ways_of_reading_give_the_same(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(fast, "SMALL", 0)
     quickly = load([tmp_path], use_cache=False)
     assert_same(slowly, quickly)
+    monkeypatch.setattr(fast, "SMALL", 1 << 60)
+    monkeypatch.setattr(rows, "BATCH", 7)
+    assert_same(slowly, load([tmp_path], use_cache=False))
     assert (slowly.sources.torn, slowly.sources.unknown) == (5, 2)
 
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def make(folder: Path, *, pings: int = 200) -> Path:
     """A journal with something of everything."""
     journal = HandJournal()
-    journal.object("connected", 100.5, connection=1)
+    journal.tell("connected", 100.5, connection=1)
     journal.pings(pings)
     journal.ping(pings + 1, 4100.0, "m")
     journal.ping(pings + 2, 4200.0, "v", None, None, None, None, "LOCAL_STALL")
-    journal.object("local_stall", 4300.0, seconds=3.0)
-    journal.object("lost", 4301.0, connection=1, cause="reset", detail="")
+    journal.tell("local_stall", 4300.0, seconds=3.0)
+    journal.tell("lost", 4301.0, connection=1, cause="reset", detail="")
     journal.add("torn")
     return journal.write(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from heartbeat_trio.analysis import fast
 from heartbeat_trio.analysis.load import load
+from heartbeat_trio.analysis.rows import UNKNOWN, read_rows
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.journal import PingEntry, read_journal
 from tests.analysis.test_load import assert_consistent, assert_same, totals
@@ -37,7 +39,7 @@ FOREIGN = [
 def good(folder: Path) -> Path:
     """A journal that is all right."""
     journal = HandJournal()
-    journal.object("connected", 100.5, connection=1)
+    journal.tell("connected", 100.5, connection=1)
     journal.pings(100)
     journal.ping(101, 700.0, "m")
     return journal.write(folder)
@@ -60,6 +62,19 @@ def test_a_foreign_file_changes_no_figure(tmp_path: Path, content: bytes, suffix
     assert journals.happenings == expected.happenings
     assert ("strange" in "".join(journals.sources.excluded)) == (content != b"" or suffix.endswith("gz"))
     assert journals.sources.records == expected.sources.records
+
+
+def test_a_compressed_file_that_is_none_is_named(tmp_path: Path) -> None:
+    """It was only renamed, or is damaged from the start."""
+    path = good(tmp_path)
+    (tmp_path / "strange.jsonl.gz").write_bytes(path.read_bytes())
+    damaged = bytearray(gzip.compress(path.read_bytes()))
+    damaged[20:40] = bytes(20)
+    (tmp_path / "damaged.jsonl.gz").write_bytes(damaged)
+    journals = load([tmp_path])
+    assert totals(journals)["sent"] == 101
+    assert "strange.jsonl.gz: no record of a journal in it" in journals.sources.excluded
+    assert journals.sources.torn >= 2
 
 
 def test_no_journal_at_all_is_a_clear_message(tmp_path: Path) -> None:
@@ -179,6 +194,7 @@ def test_strange_records_are_counted_or_told(tmp_path: Path) -> None:
         '{"event":"lost","at":"yesterday","t":1}',
         '{"event":"lost","at":"0001-01-01T00:00:00Z","t":1}',
         '{"event":"lost","at":"9999-12-31T23:59:59-12:00","t":1}',
+        '{"event":"statistics","at":"never","t":1,"session":"7-aaaaaa-1","endpoint":"ws://venue/feed"}',
         '{"event":"local_stall","at":"2025-11-25T00:00:10Z","t":110,"seconds":1e300}',
         '{"event":"local_stall","at":"2025-11-25T00:00:10Z","t":110,"seconds":"long"}',
     ]
@@ -188,7 +204,7 @@ def test_strange_records_are_counted_or_told(tmp_path: Path) -> None:
     assert (journals.sources.unknown, journals.sources.newest_schema) == (2, 9)
     sentences = "\n".join(journals.sources.excluded)
     assert "a newer version wrote it (schema 9)" in sentences
-    assert "6 records without a time that can be believed" in sentences
+    assert "7 records without a time that can be believed" in sentences
     assert "brand_new" in {happening.event for happening in journals.happenings}
 
 
@@ -202,7 +218,7 @@ def test_pings_of_an_unknown_line_are_told(tmp_path: Path) -> None:
     assert journals.lines[0].endpoint == URL
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     garbage=st.lists(
         st.tuples(
@@ -265,3 +281,25 @@ def test_an_archive_of_older_files_belongs_to_the_same_program(tmp_path: Path) -
     (span,) = journals.sessions
     assert span.ended - span.begun == pytest.approx(1.0 + 199 * 5 + 0.04005)
     assert_same(journals, load([tmp_path / "new", tmp_path / "old"]))
+
+
+def test_a_file_whose_head_is_damaged_belongs_to_its_writer(tmp_path: Path) -> None:
+    """Its name says who that is, and its sessions are the same."""
+    good(tmp_path)
+    later = HandJournal()
+    later.pings(100, first=102, t=705.0)
+    later.lines[0] = later.lines[0][:-5]
+    later.write(tmp_path, number=2)
+    journals = load([tmp_path])
+    assert totals(journals)["sent"] == 201
+    assert (len(journals.sessions), journals.sources.torn, journals.sources.excluded) == (1, 1, ())
+
+
+def test_lines_without_end_are_counted_and_not_held() -> None:
+    """The next line is read as ever; so is a ping of another program, with fractions of microseconds."""
+    ping = b'["p","s",1,5,101000000.5,50,"a",4e4,true]'
+    content = b"\n".join([b"x" * 9_000_000, b"y" * 18_000_000, b"{}", ping, b"z" * 9_000_000])
+    rows = read_rows(io.BufferedReader(io.BytesIO(content)), len(content), lambda _: None)
+    assert (rows.torn, rows.records) == (4, 1)
+    columns = {name: column.tolist() for name, column in rows.columns().items()}
+    assert (columns["t"], columns["rtt"], columns["exact"], columns["last_in"]) == ([101_000_000], [40_000], [1], [UNKNOWN])

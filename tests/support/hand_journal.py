@@ -22,10 +22,10 @@ class HandJournal:
         self.session = f"{writer}-1"
         self.offset = begun - 100.0
         self.lines: list[bytes] = []
-        self.head = self.object("journal", 100.0, session=None, schema=1, writer=writer)
+        self.head = self.tell("journal", 100.0, session=None, schema=1, writer=writer)
         self.begin(self.session)
 
-    def object(self, event: str, t: float, *, session: str | None = "", endpoint: str = URL, **fields: Any) -> bytes:
+    def tell(self, event: str, t: float, *, session: str | None = "", endpoint: str = URL, **fields: Any) -> bytes:
         """Add an object; `session` is the first one's where it is not given."""
         head: dict[str, Any] = {"event": event, "at": timestamp(t + self.offset), "t": t}
         if session is not None:
@@ -35,7 +35,7 @@ class HandJournal:
     def begin(self, session: str, *, endpoint: str = URL, t: float = 100.0) -> bytes:
         """Tell that a session began."""
         configuration = {"heartbeat": {"ping_interval": 5.0}}
-        return self.object("session", t, session=session, endpoint=endpoint, configuration=configuration)
+        return self.tell("session", t, session=session, endpoint=endpoint, configuration=configuration)
 
     def ping(
         self, number: int, t: float, *rest: object, session: str = "", connection: int = 1, sent: int | None = 50
@@ -51,7 +51,7 @@ class HandJournal:
             at = t + 5.0 * (number - first)
             self.ping(number, at, session=session)
             if number % 12 == 0:
-                self.object("statistics", at + 1.0, session=session, sent=number, p50=0.04)
+                self.tell("statistics", at + 1.0, session=session, sent=number, p50=0.04)
 
     def add(self, line: str) -> bytes:
         """Add a line as it is."""
