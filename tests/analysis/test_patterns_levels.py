@@ -87,14 +87,14 @@ def test_slow_hours_are_no_steps() -> None:
 
 
 def test_a_drift_is_told_by_day_and_not_as_steps() -> None:
-    """Two per cent a day over four weeks."""
+    """Four per cent a day over four weeks."""
     rng = np.random.default_rng(4)
-    level = null_levels(28, rng) + np.log(1.02) * np.arange(28 * 24) / 24
+    level = null_levels(28, rng) + np.log(1.04) * np.arange(28 * 24) / 24
     (finding,) = found(cells_of([by_quarter(level)], rng))
 
     assert (finding.kind, finding.n) == ("drift", 28)
-    assert finding.details["per_day"] == pytest.approx(0.02, abs=0.005)
-    assert finding.effect.value == pytest.approx(1.02**27 - 1, abs=0.2)
+    assert finding.details["per_day"] == pytest.approx(0.04, abs=0.006)
+    assert finding.effect.value == pytest.approx(1.04**27 - 1, rel=0.2)
 
 
 def test_autocorrelation_makes_a_trend_less_certain() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..tables import Floats, Ints
 
 DAYS = 9
+CLEARLY = 5.0
+"""By how much a straight line must be better than steps, which are the commoner of the two."""
 
 
 def missing(line: int, days: Ints) -> NotEnough | None:
@@ -76,7 +78,7 @@ def is_better_than_steps(days: Ints, level: Floats, step_days: list[float]) -> b
     def criterion(residuals: Floats, parameters: int) -> float:
         return float(2 * n * np.log(np.mean(np.abs(residuals)) + 1e-9) + parameters * np.log(n))
 
-    return criterion(straight, 2) < criterion(stairs, 2 * len(step_days) + 1)
+    return criterion(straight, 2) + CLEARLY < criterion(stairs, 2 * len(step_days) + 1)
 
 
 def _finding(line: int, days: Ints, level: Floats, slope: float, moved: tuple[float, float, float], p: float) -> Finding:
