@@ -357,7 +357,7 @@ async def open_connection(
                 token=token,
                 ssl_context=ssl_context,
                 on_raw=on_raw,
-                user_timeout=max(heartbeat.bound, heartbeat.max_pongless) + BACKSTOP,
+                user_timeout=heartbeat.pongless_bound + BACKSTOP,
                 decoders=decoders,
             )
             has_no_nonces = isinstance(where, Endpoint) and (where.dialect == "tutorial" or not has_nonces(dialect))

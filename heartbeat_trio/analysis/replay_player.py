@@ -98,7 +98,7 @@ def _pongless(recording: Recording, view: View) -> tuple[Floats, Floats, Ints]:
     senders = np.concatenate([begins, view.senders, begins])
     order = np.argsort(moments, kind="stable")
     moments, senders = moments[order], senders[order]
-    gaps = np.flatnonzero(np.diff(moments) >= policy.max_pongless - MICROSECOND)
+    gaps = np.flatnonzero(np.diff(moments) >= policy.pongless_bound - MICROSECOND)
     gaps = gaps[view.run[senders[gaps]] == view.run[senders[gaps + 1]]]
     return moments[gaps], moments[gaps + 1], senders[gaps]
 
@@ -106,7 +106,7 @@ def _pongless(recording: Recording, view: View) -> tuple[Floats, Floats, Ints]:
 def _with_misses(view: View, pongless: tuple[Floats, Floats, Ints], policy: HeartbeatPolicy) -> list[Window]:
     """Those of them in which a ping is missed late enough: only a miss brings that verdict."""
     since, until, senders = pongless
-    earliest = np.searchsorted(view.tick, since + policy.max_pongless - policy.pong_timeout - MICROSECOND)
+    earliest = np.searchsorted(view.tick, since + policy.pongless_bound - policy.pong_timeout - MICROSECOND)
     latest = np.searchsorted(view.tick, until - policy.pong_timeout + MICROSECOND)
     has_miss = latest > earliest
     return list(zip(senders[has_miss].tolist(), until[has_miss].tolist(), strict=True))

@@ -305,9 +305,11 @@ class Heartbeat:
 
     def _is_pongless(self, now: float) -> bool:
         """Whether data alone has kept the connection for too long. An idle schedule has no pongs while data comes."""
-        policy, may_be = self._policy, self._policy.liveness == "any_inbound" and self._schedule.is_steady
-        limit = max(policy.max_pongless, policy.bound)  # never sooner than where nothing comes at all
-        return may_be and self._misses_since_life < policy.max_missed_pongs and now - self._last_pong >= limit
+        policy = self._policy
+        may_be = policy.liveness == "any_inbound" and self._schedule.is_steady
+        return (
+            may_be and self._misses_since_life < policy.max_missed_pongs and now - self._last_pong >= policy.pongless_bound
+        )
 
     def _has_doubt(self, now: float) -> bool:
         detector = self._detector

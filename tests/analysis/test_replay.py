@@ -210,7 +210,7 @@ def test_detection_times_are_those_of_the_formula() -> None:
 
         assert mean == pytest.approx(shortest + policy.ping_interval / 2)
         assert longest == pytest.approx(shortest + 0.99 * policy.ping_interval)
-    assert 93.0 == pytest.approx(detection(replace(CLASSIC, ping_interval=30), 0.0)[1] + 0.3)  # `max_pongless` is no shortcut
+    assert 93.0 == pytest.approx(detection(replace(CLASSIC, ping_interval=30), 0.0)[1] + 0.3)
 
 
 def curve_of(*connections: Recorded, policy: HeartbeatPolicy = CLASSIC) -> dict[tuple[float, float, int], ReplayPoint]:
