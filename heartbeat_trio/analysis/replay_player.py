@@ -98,7 +98,7 @@ def _pongless(recording: Recording, view: View) -> tuple[Floats, Floats, Ints]:
     senders = np.concatenate([begins, view.senders, begins])
     order = np.argsort(moments, kind="stable")
     moments, senders = moments[order], senders[order]
-    gaps = np.flatnonzero(np.diff(moments) >= policy.pongless_bound - MICROSECOND)
+    gaps = np.flatnonzero(np.diff(moments) >= policy.max_pongless - MICROSECOND)
     gaps = gaps[view.run[senders[gaps]] == view.run[senders[gaps + 1]]]
     return moments[gaps], moments[gaps + 1], senders[gaps]
 

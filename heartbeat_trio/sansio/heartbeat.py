@@ -305,11 +305,9 @@ class Heartbeat:
 
     def _is_pongless(self, now: float) -> bool:
         """Whether data alone has kept the connection for too long. An idle schedule has no pongs while data comes."""
-        policy = self._policy
-        may_be = policy.liveness == "any_inbound" and self._schedule.is_steady
-        return (
-            may_be and self._misses_since_life < policy.max_missed_pongs and now - self._last_pong >= policy.pongless_bound
-        )
+        policy, is_steady = self._policy, self._schedule.is_steady
+        may_be = policy.liveness == "any_inbound" and is_steady and self._misses_since_life < policy.max_missed_pongs
+        return may_be and now - self._last_pong >= policy.pongless_bound
 
     def _has_doubt(self, now: float) -> bool:
         detector = self._detector
