@@ -63,12 +63,14 @@ SETTLED = 1.05
 def replay(journals: Journals) -> tuple[ReplayCurve, ...]:
     """Each line's curve, for those lines that can be replayed (see `not_replayed`)."""
     told = tuple(each for each in journals.happenings if each.event in MATTERS)
-    journals, curves = replace(journals, happenings=told), []
+    journals, curves, beyond = replace(journals, happenings=told), [], []
     for line in range(len(journals.lines)):
         policy, sessions, _ = _choose(journals, line)
         if policy is not None:
-            curves.append(_curve(journals, line, policy, sessions))
-    return tuple(curves)
+            curve, p999 = _curve(journals, line, policy, sessions)
+            curves.append(curve)
+            beyond.append(p999)
+    return mark_suggested(curves, beyond)
 
 
 def not_replayed(journals: Journals) -> tuple[str, ...]:
@@ -118,7 +120,8 @@ def _is_settled(journals: Journals, sessions: list[int], policy: HeartbeatPolicy
     return policy.ping_interval / SETTLED <= usual <= policy.ping_interval * SETTLED
 
 
-def _curve(journals: Journals, line: int, policy: HeartbeatPolicy, sessions: list[int]) -> ReplayCurve:
+def _curve(journals: Journals, line: int, policy: HeartbeatPolicy, sessions: list[int]) -> tuple[ReplayCurve, float]:
+    """A line's curve, and its 99.9 % round trip in seconds."""
     cells = journals.cells
     rows = np.flatnonzero(cells.line == line)
     parts = [slice(cells.offset[row], cells.offset[row + 1]) for row in rows]
@@ -133,7 +136,7 @@ def _curve(journals: Journals, line: int, policy: HeartbeatPolicy, sessions: lis
         pings=sent,
         points=_points(record(journals, sessions, policy), journals.quick[line], quantile(buckets, counts, 0.5)),
     )
-    return mark_suggested(curve, p999=quantile(buckets, counts, 0.999))
+    return curve, quantile(buckets, counts, 0.999)
 
 
 def _points(recording: Recording, quick: float, p50: float) -> tuple[ReplayPoint, ...]:

@@ -79,7 +79,7 @@ def _advice(report: Report, clock: Clock, names: tuple[str, ...]) -> Iterable[Re
 
 
 def _recommendation(advice: Recommendation, clock: Clock, names: tuple[str, ...]) -> Iterable[RenderableType]:
-    who = "all lines" if advice.line is None else names[advice.line]
+    who = wording.whose(advice, names)
     head = Text.assemble((f"{advice.confidence} confidence", STYLES[advice.confidence]), f"  {who}")
     yield _inset(head)
     for line in wording.changes(advice):

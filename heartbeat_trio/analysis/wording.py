@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from .findings import (
@@ -267,3 +267,14 @@ class Clock:
         """From one day to another."""
         first, last = self.date(begun_at), self.date(ended_at)
         return first if first == last else f"{first} to {last}"
+
+
+def whose(advice: Recommendation, names: Sequence[str]) -> str:
+    """Which lines a recommendation is about: by name as far as that is short."""
+    if advice.line is not None:
+        return names[advice.line]
+    if not advice.lines or len(advice.lines) == len(names):
+        return "all lines"
+    listed = [names[line] for line in advice.lines[:2]]
+    more = len(advice.lines) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more else "")

@@ -280,7 +280,7 @@ RECORDED = point(3.0, 3, is_recorded=True)
 def suggested(
     *points: ReplayPoint, p999: float = 0.1, observed: float = 1e6, pings: int = 200_000
 ) -> tuple[float, int] | None:
-    marked = mark_suggested(ReplayCurve(line=0, observed=observed, pings=pings, points=points), p999=p999)
+    [marked] = mark_suggested([ReplayCurve(line=0, observed=observed, pings=pings, points=points)], [p999])
     found = [each for each in marked.points if each.is_suggested]
     assert len(found) <= 1
     return (found[0].pong_timeout, found[0].max_missed_pongs) if found else None
@@ -294,6 +294,23 @@ def test_the_soonest_detection_without_false_losses_is_suggested_with_a_margin()
     assert (3.0, 1) == suggested(*grid, p999=1.5)
     assert None is suggested(*grid, p999=1.6)
     assert (1.0, 2) == suggested(point(0.5, 2), point(1.0, 2), point(3.0, 1, is_censored=True), RECORDED)
+
+
+def test_lines_under_one_policy_get_one_suggestion_where_one_is_good_for_all() -> None:
+    """Else each gets its own; a line with too few pings has no say."""
+    good = (point(0.5, 2), point(1.0, 2), point(2.0, 2), RECORDED)
+    picky = (point(0.5, 2, 1), point(1.0, 2), point(2.0, 2), RECORDED)
+    spoiled = (point(0.5, 2, 1), point(1.0, 2, 1), point(2.0, 2, 1), RECORDED)
+
+    def suggestions(*lines: tuple[ReplayPoint, ...], pings: int = 100_000) -> list[list[float]]:
+        curves = [ReplayCurve(line=at, observed=10 * 86_400, pings=pings, points=each) for at, each in enumerate(lines)]
+        marked = mark_suggested(curves, [0.1] * len(lines))
+        return [[each.pong_timeout for each in curve.points if each.is_suggested] for curve in marked]
+
+    assert [[1.0], [1.0]] == suggestions(good, good)
+    assert [[2.0], [2.0]] == suggestions(good, picky)
+    assert [[1.0], []] == suggestions(good, spoiled)
+    assert [[], []] == suggestions(good, good, pings=10)
 
 
 def test_nothing_is_suggested_for_little_gain_or_from_little_data() -> None:

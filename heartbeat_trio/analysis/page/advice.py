@@ -25,7 +25,7 @@ def advice_section(report: Report, clock: Clock, names: tuple[str, ...]) -> Html
 
 
 def _card(advice: Recommendation, clock: Clock, names: tuple[str, ...]) -> Html:
-    who = "all lines" if advice.line is None else names[advice.line]
+    who = wording.whose(advice, names)
     head = tag("header", badge(advice.confidence), named(who, "who"))
     change = tag("pre", *(tag("code", line) for line in wording.changes(advice)))
     bound = tag("em", " (a bound: the recording does not show more)") if advice.is_censored else ""
