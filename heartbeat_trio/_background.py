@@ -3,7 +3,8 @@
 A background task that fails in an expected way (`HeartbeatTrioError`) does not raise into the nursery: the first such
 error is kept, the body is cancelled, and when everything has ended the error comes out bare. What else can happen:
 
-- the body raises: that exception comes out bare, whatever the background had to say;
+- the body raises: that exception comes out bare, whatever the background had to say; so do a `KeyboardInterrupt` and a
+  `SystemExit`, which would be tracebacks otherwise to whoever waits for them around `trio.run`;
 - a background task crashes: that is a bug of ours, and comes out as `InternalError` from the group;
 - both: a group of the two, since neither may hide the other;
 - cancellation from outside passes through; a `KeyboardInterrupt` in a background task keeps its group.
@@ -53,7 +54,7 @@ class Background:
 @asynccontextmanager
 async def open_background() -> AsyncIterator[Background]:
     """Open a nursery for background tasks. Leaving the block cancels them; see the module's docstring for errors."""
-    body_error: Exception | None = None
+    body_error: Exception | KeyboardInterrupt | SystemExit | None = None
     body = trio.CancelScope()
     try:
         async with trio.open_nursery() as nursery:
@@ -61,13 +62,14 @@ async def open_background() -> AsyncIterator[Background]:
             try:
                 with body:  # inside the try: what is left of a group when our own cancellation is taken out of it
                     yield background
-            except Exception as error:  # noqa: BLE001 - raised again below, without the nursery's group around it
+            except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - raised again below, without the nursery's group around it
                 body_error = error
             nursery.cancel_scope.cancel(reason="the block was left")
     except ExceptionGroup as crash:
         if body_error is None:
             raise InternalError(f"a background task crashed, please report this: {crash.exceptions[0]!r}") from crash
-        raise ExceptionGroup("the block failed, and a background task crashed", [body_error, *crash.exceptions]) from None
+        both = [body_error, *crash.exceptions]
+        raise BaseExceptionGroup("the block failed, and a background task crashed", both) from None
     if body_error is not None:
         raise body_error
     if background.error is not None and body.cancelled_caught:

@@ -18,7 +18,7 @@ from ._background import open_background
 from ._broadcast import Broadcast, Events
 from .config import HeartbeatPolicy, RestartPolicy
 from .courier import Courier, Slot
-from .endpoint import Endpoint
+from .endpoint import Endpoint, parse_endpoints
 from .events import Connected, ConnectionState, Event, Lost, PongMissed, PongReceived, StateChanged, Suspected
 from .exceptions import ConfigError, HeartbeatTrioError, InternalError
 from .orders import Line, Order, OrderAck, OrderRecord, Switched
@@ -115,8 +115,8 @@ class Balancer:
     async def resolve(self, order_id: str) -> OrderRecord:
         """Ask living servers what became of an order, its own first, until one can say.
 
-        A server with a shared book that does not know the order refuses it from then on, so that "rejected" is final. An
-        order that never left is returned as it is.
+        A server that has the book of the server that got the order, and finds no such order in it, refuses it from then on,
+        so that "rejected" is final. Answers from other books settle nothing. An order that never left is returned as it is.
 
         Ask soon: servers remember orders for 10 minutes, and so fence them only in the first 9. Of an older one they cannot
         say whether it came; it stays ambiguous, its reason says so, and only the exchange's own records tell.
@@ -218,6 +218,7 @@ class Balancer:
         """Send what waits whenever a line stands: the session has it only after it was told."""
         while True:
             await self._courier.connected.wait()
+            self._courier.ask_books()
             self._courier.dispatch_waiting()
 
     async def watch(self) -> None:
@@ -261,21 +262,27 @@ async def open_balancer(
 ) -> AsyncIterator[Balancer]:
     """Keep a session to each endpoint, and send orders to the best, for the length of the block.
 
-    The endpoints must be servers of the same orders: either all of them share a book, or none of them does. The other
-    arguments are those of `open_session`, for every session; the heartbeat is adaptive by default, so that a failing
-    endpoint is left as soon as it is suspect.
+    The endpoints should be servers of the same orders, with one book: a server answers for another only if both told the
+    same book's id, for which each is asked when it is connected. The other arguments are those of `open_session`, for every
+    session; the heartbeat is adaptive by default, so that a failing endpoint is left as soon as it is suspect.
 
     One session's end leaves the others alone. When the last one has given up, the block is cancelled and its error comes out
     of it, bare.
 
     Raises:
-        ConfigError: An endpoint is none, none is given, or one is given twice; or a policy is impossible.
+        ConfigError: An endpoint is none, none is given, or one is given twice; one speaks a dialect that has no orders; or
+            a policy is impossible.
         GaveUp: Every endpoint was given up; this is the last one's.
     """
-    where = [Endpoint.parse(endpoint) for endpoint in endpoints]
+    where = parse_endpoints(endpoints)
     if not where or len({str(endpoint) for endpoint in where}) < len(where):
         listed = ", ".join(map(str, where)) or "none"
         raise ConfigError(f"endpoints = {listed}: at least one is needed, and each once")
+    for endpoint in where:
+        if endpoint.venue is not None:  # else orders would fail whenever it is the best
+            raise ConfigError(
+                f"endpoint {endpoint}: {endpoint.venue.title} takes no orders here, only servers of this package"
+            )
     restart = restart or RestartPolicy()
     rng = rng or Random()
     balancer = Balancer(where, policy or BalancerPolicy())

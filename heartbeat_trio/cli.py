@@ -1,4 +1,4 @@
-"""The command line: ``heartbeat-trio serve``, ``watch``, ``balance``, ``journal``. Options in, exit code out."""
+"""The command line: ``heartbeat-trio serve``, ``watch``, ``balance``, ``journal``, ``analyze``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from .config import (
 )
 from .endpoint import Endpoint
 from .exceptions import ConfigError, HeartbeatTrioError, LocalProtocolError
+from .observe.printable import printable
 
 try:
     import cyclopts
@@ -27,6 +28,7 @@ try:
 except ImportError:  # pragma: no cover - the extra is installed where the tests run
     sys.exit("heartbeat-trio's commands need cyclopts and rich: pip install 'heartbeat-trio[cli]'")
 
+from .commands.analyze_cli import analyze
 from .commands.balance_cli import balance
 from .commands.common import replace_closed_streams
 
@@ -34,7 +36,7 @@ USAGE = 2
 
 app = cyclopts.App(
     name="heartbeat-trio",
-    help="Connections to quote servers that stay alive: run a server, watch some, balance orders, or read what failed.",
+    help="Connections to quote servers that stay alive: serve, watch, balance orders, read what failed, learn from it.",
     help_format="rst",
     version_flags=["--version"],
     result_action="return_value",
@@ -361,6 +363,7 @@ def dialects(name: str | None = None, *, file: Path | None = None, output: Liter
 
 
 app.command(balance)
+app.command(analyze)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -384,5 +387,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    print(f"heartbeat-trio: {text}", file=sys.stderr)
+    shown = "\n".join(printable(line) for line in text.split("\n"))  # it may quote a file or a peer
+    print(f"heartbeat-trio: {shown}", file=sys.stderr)
     sys.exit(code)

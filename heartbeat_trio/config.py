@@ -107,6 +107,11 @@ class HeartbeatPolicy:
         """The longest time, in seconds, from the peer's last byte to the verdict that it is dead."""
         return self.max_missed_pongs * self.ping_interval + self.pong_timeout
 
+    @property
+    def pongless_bound(self) -> float:
+        """The longest time, in seconds, that data alone keeps a connection: never less than `bound`."""
+        return max(self.max_pongless, self.bound)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeatPolicy:

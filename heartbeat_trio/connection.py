@@ -242,7 +242,7 @@ class Connection:
                 data.append(message)
         if data or is_alive:
             self._pulse.receive(now)
-        self._pulse.note_batch(now)
+        self._pulse.note_batch()
         if data:
             if Subscribed in kinds:
                 self._pulse.subscribed(now)
@@ -359,7 +359,7 @@ async def open_connection(
                 token=token,
                 ssl_context=ssl_context,
                 on_raw=on_raw,
-                user_timeout=max(heartbeat.bound, heartbeat.max_pongless) + BACKSTOP,
+                user_timeout=heartbeat.pongless_bound + BACKSTOP,
                 decoders=decoders,
             )
             has_no_nonces = isinstance(where, Endpoint) and (where.dialect == "tutorial" or not has_nonces(dialect))

@@ -13,6 +13,7 @@ import trio
 from .exceptions import ConnectionClosed, LocalProtocolError, OrderAmbiguous
 from .orders import Line, Order, OrderAck, OrderChanged, OrderRecord, OrderState
 from .protocol.orders import encode_fields, order_fields
+from .sansio.order_books import BOOK_QUESTION
 from .sansio.orders import OrderLedger, Stage
 
 if TYPE_CHECKING:
@@ -37,13 +38,20 @@ class Slot:
         self.session: Session | None = None
         self.line: Line | None = None
         self.lines = 0
+        self._asked: Line | None = None
         self.is_suspect = False
         self.is_degraded = False
 
     def post(self, message: Message) -> tuple[Posting, Line] | None:
         """Put a message on its line; None without one."""
+        self.ask_book()
         posting = None if self.session is None else self.session.post(message)
         return None if posting is None or self.line is None else (posting, self.line)
+
+    def ask_book(self) -> None:
+        """Ask for the server's book, once on each line and before anything else: later it may not answer any more."""
+        if self.line != self._asked and self.session is not None and self.session.post(BOOK_QUESTION) is not None:
+            self._asked = self.line
 
 
 class _Question:
@@ -134,6 +142,11 @@ class Courier:
                 self._note(order_id)
                 self._sent.set()
                 return
+
+    def ask_books(self) -> None:
+        """Ask the servers on new lines which book they have."""
+        for slot in self._ranked():
+            slot.ask_book()
 
     def dispatch_waiting(self) -> None:
         """Send what has not left, as far as lines stand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -42,7 +43,7 @@ def load_dialects(path: str | Path) -> Mapping[str, Dialect]:
     builtin = builtin_dialects()
     try:
         with Path(path).open("rb") as file:
-            data = file.read(MAX_FILE + 1)
+            data = file.read(MAX_FILE + 1).removeprefix(BOM_UTF8)  # some editors begin with it
         text = data.decode()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}; give a TOML file of dialects") from error
@@ -76,12 +77,15 @@ def speakable_dialects(dialects: Mapping[str, Dialect], transport: str = "websoc
 
 
 def known_host(host: str, path: str, dialects: Mapping[str, Dialect]) -> str | None:
-    """The dialect of a well-known host, the one with the longest matching path; None: the host is not known."""
+    """The dialect of a well-known host, the one with the longest matching path; None: the host is not known.
+
+    Of several that name the same host the last one counts, so that a user's own dialect comes before the package's.
+    """
     where = f"{host.lower()}{path.partition('?')[0].rstrip('/')}/"
     matches = [
-        (len(known), name)
-        for name, each in dialects.items()
+        (len(known.rstrip("/")), position, name)
+        for position, (name, each) in enumerate(dialects.items())
         for known in each.hosts
         if each.speakable and where.startswith(f"{known.rstrip('/')}/")
     ]
-    return max(matches)[1] if matches else None
+    return max(matches)[-1] if matches else None

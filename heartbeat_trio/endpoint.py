@@ -12,7 +12,7 @@ from .dialects import builtin_dialects, find_dialect, known_host, speakable_dial
 from .exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .protocol.dialect_record import Dialect
 
@@ -113,7 +113,7 @@ class Endpoint:
         if not port:
             raise ConfigError(f"endpoint {shown}: a port from 1 to 65535 is needed; {example}")
         path = _path(parts, shown)
-        options = dict(parse_qsl(parts.fragment, keep_blank_values=True))
+        options = _options(parts.fragment, shown)
         engine = options.pop("engine", "native") if path else "native"
         if engine not in _ENGINES:
             raise ConfigError(f"endpoint {shown}: engine={_printable(engine)} must be one of {', '.join(_ENGINES)}")
@@ -135,10 +135,30 @@ class Endpoint:
         )
 
 
+def parse_endpoints(endpoints: Iterable[str | Endpoint]) -> list[Endpoint]:
+    """Read several endpoints.
+
+    Raises:
+        ConfigError: One is none, or they are a mere text, which would be taken letter by letter.
+    """
+    if isinstance(endpoints, str | Endpoint):
+        raise ConfigError(f"endpoints = {_printable(str(endpoints))} must be a list of endpoints, even of one")
+    return [Endpoint.parse(endpoint) for endpoint in endpoints]
+
+
 def _has_possible_labels(host: str) -> bool:
     """Whether a host is an IPv6 address, or no name of which a resolver would say only that it is none."""
     name = host.removesuffix(".")
     return ":" in host or (len(name) <= _MAX_NAME and all(0 < len(label) <= _MAX_LABEL for label in name.split(".")))
+
+
+def _options(fragment: str, shown: str) -> dict[str, str]:
+    pairs = parse_qsl(fragment, keep_blank_values=True)
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        twice = next(name for name in options if sum(name == each for each, _ in pairs) > 1)
+        raise ConfigError(f"endpoint {shown}: option {_printable(twice)} is given twice")
+    return options
 
 
 def _path(parts: SplitResult, shown: str) -> str:

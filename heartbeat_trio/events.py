@@ -344,7 +344,8 @@ class PingRecord(msgspec.Struct, frozen=True, kw_only=True):
         fate: `answered`, `missed`, `late`, `voided` or `cancelled`; `missed` is recorded again if it becomes `late`.
         rtt: As in `PongReceived`.
         is_exact: As in `PongReceived`.
-        first_in: Seconds from `at` to the first inbound byte before the next ping was due; None: there was none.
+        first_in: Seconds from `at` to the first inbound byte before the next ping was due; None: there was none. Bytes of
+            pongs that matched nothing do not count here, as they do not for `sansio.heartbeat`.
         last_in: The same for the last one.
         blame: Whose fault it was that it was not answered in time.
     """

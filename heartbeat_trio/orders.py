@@ -39,14 +39,17 @@ class OrderAck(msgspec.Struct, frozen=True):
         id: The order's.
         state: `acknowledged`, `rejected`, or `unknown` (no answer at all: this server cannot tell).
         reason: Why, for people; "" where there is nothing to say.
-        is_authoritative: Whether the server answers from a book that it shares with the others, so that its answer
-            holds for all of them.
+        is_authoritative: Whether the server answers from a book that it shares with others, so that its answer holds for
+            all that have this very book.
+        book: That book's id, 1 to 64 of ``A-Z a-z 0-9 . _ -``; "": it has none, or the server does not tell. Without it
+            no server's answer counts for an order that another one got.
     """
 
     id: str
     state: AckState
     reason: str = ""
     is_authoritative: bool = False
+    book: str = ""
 
 
 class OrderQuery(msgspec.Struct, frozen=True):
@@ -129,7 +132,7 @@ class EndpointSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         endpoint: Which.
         state: How far it can be relied on.
         is_best: Whether orders go there now.
-        score: The middle of the round trips, plus the penalty for misses, times the handicap after a failure: lower is
+        score: The middle of the last round trips, plus the penalty for misses, times the handicap after a failure: lower is
             better.
         median: Of the last round trips.
         misses: Part of the last pings that was missed, 0..1.
@@ -196,7 +199,7 @@ class Switched(Event, frozen=True, kw_only=True):
         new: Where they go.
         reason: `first`, `quality`, or what is wrong with the old one: `suspect`, `degraded`, `lost`.
         old_score: The old one's score in seconds, where known.
-        new_score: The new one's.
+        new_score: The new one's; its level (`sansio.selection`) if the reason is `quality`.
         after: Seconds since the last switch.
     """
 

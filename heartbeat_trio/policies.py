@@ -115,14 +115,16 @@ class BalancerPolicy:
     """Which endpoint gets the orders, and when that changes. See `sansio.selection`.
 
     Without hysteresis a balancer is worse than none: two servers of 20 and 21 ms would change places thousands of times a
-    day. With these defaults they do so about once in five days, and a server that becomes twice as slow is left within two
-    minutes (49 times of 50).
+    day. With these defaults they hardly ever do so, and a server that becomes twice as slow is left within two minutes
+    (at the noise of `tests/benchmarks/selection.py`, which has the numbers for more of it).
 
     Args:
-        window: Pings that the score is made of.
+        window: Pings that the score is made of, by which the endpoint in use is judged.
+        patience: Pings that the level is made of, by which those that wait are judged: `window` or more.
         miss_penalty: Seconds that a window of nothing but misses adds to the score.
         min_gain: Part by which another must be better for a switch ...
         min_gain_seconds: ... and seconds by which it must be.
+        min_recent_gain: Part by which it must be better in the last `window` pings too, or `min_gain` if that is less.
         confirmations: Pongs of the two in a row that must find it so.
         dwell: Seconds that must have passed since the last switch.
         max_switches: Switches for quality in any hour.
@@ -136,10 +138,12 @@ class BalancerPolicy:
             waits for one server.
     """
 
-    window: int = 24
+    window: int = 22
+    patience: int = 240
     miss_penalty: float = 0.1
     min_gain: float = 0.3
     min_gain_seconds: float = 0.002
+    min_recent_gain: float = 0.2
     confirmations: int = 6
     dwell: float = 300.0
     max_switches: int = 4
@@ -155,9 +159,11 @@ class BalancerPolicy:
         """Validate; raises `ConfigError`."""
         for field in ("window", "confirmations", "max_switches", "probes"):
             _require_whole(self, field, minimum=1)
+        _require_whole(self, "patience", minimum=self.window)
         for field in ("miss_penalty", "min_gain_seconds", "dwell", "ejection", "slow_start"):
             _require(self, field, minimum=0)
         _require(self, "min_gain", minimum=0, maximum=0.99)
+        _require(self, "min_recent_gain", minimum=0, maximum=0.99)
         _require(self, "max_ejection", minimum=self.ejection)
         _require(self, "forgive_after", minimum=0, exclusive=True)
         _require(self, "remember_orders", minimum=60)

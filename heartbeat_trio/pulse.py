@@ -106,6 +106,7 @@ class Pulse:
 
     def receive(self, now: float) -> None:
         """Bytes came that belong to no pong."""
+        self._log.receive(now)
         self._perform(self.heartbeat.receive_data(now))
         if self.beats is not None:
             self.beats.receive_data(now)
@@ -141,13 +142,14 @@ class Pulse:
         events = self.heartbeat.receive_pong(pong.nonce, now, receipt=pong.receipt, network=network, evidence=evidence)
         if not events:
             self._quality.record_unknown_pong(now)
-        elif self.beats is not None and self._pongs_count:
-            self.beats.receive_data(now)
+        else:
+            self._log.receive(now)
+            if self.beats is not None and self._pongs_count:
+                self.beats.receive_data(now)
         self._perform(events)
 
-    def note_batch(self, now: float) -> None:
-        """A read was handled: whatever it held, the ping's record knows of it, and the timer follows."""
-        self._log.receive(now)
+    def note_batch(self) -> None:
+        """A read was handled: the timer follows."""
         self._move_timer()
 
     def note_sent(self) -> None:

@@ -12,7 +12,7 @@ from ._background import open_background
 from ._broadcast import Broadcast, Events
 from .config import HeartbeatPolicy, InboxPolicy, RestartPolicy, symbol_list
 from .connection import OVERRUN_INTERVAL
-from .endpoint import Endpoint
+from .endpoint import Endpoint, parse_endpoints
 from .events import (
     Closed,
     Event,
@@ -298,7 +298,7 @@ async def open_redundant_feed(
         GaveUp: Every line has given up; `.history` lists the attempts of all.
         SlowConsumer: You are too slow, under `InboxPolicy(overflow="close")`.
     """
-    parsed = [Endpoint.parse(endpoint) for endpoint in endpoints]
+    parsed = parse_endpoints(endpoints)
     if not parsed:
         raise ConfigError("open_redundant_feed: endpoints is empty; name at least one")
     options = LineOptions(

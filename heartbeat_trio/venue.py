@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from .exceptions import ConfigError
+from .policies import VenueLimits
 from .protocol.dialect_schedule import venue_limits
 from .sansio.budget import Budget
 from .sansio.mass_loss import MassLossWatch
@@ -13,7 +15,6 @@ from .sansio.mass_loss import MassLossWatch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .policies import VenueLimits
     from .protocol.dialect_record import Dialect
 
 
@@ -118,9 +119,15 @@ class Venues:
 
     Args:
         limits: By the venue's name, which is its host where none is given. Others have those of their dialect.
+
+    Raises:
+        ConfigError: What is given for a venue is no `VenueLimits`.
     """
 
     def __init__(self, limits: Mapping[str, VenueLimits] | None = None) -> None:
+        for name, each in (limits or {}).items():
+            if not isinstance(each, VenueLimits):
+                raise ConfigError(f"limits[{name!r}] = {each!r} must be VenueLimits(...)")
         self._limits = dict(limits or {})
         self._venues: dict[str, Venue] = {}
 

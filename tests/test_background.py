@@ -59,6 +59,33 @@ async def test_the_bodys_own_exception_comes_out_bare() -> None:
     assert error is caught.value
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+async def test_an_interrupt_or_an_exit_in_the_body_comes_out_bare(error: KeyboardInterrupt | SystemExit) -> None:
+    """Whoever writes `except KeyboardInterrupt` around `trio.run`, or `sys.exit(3)` in the block, gets what he means."""
+    with pytest.raises((KeyboardInterrupt, SystemExit)) as caught:
+        async with open_background() as background:
+            background.start_soon(trio.sleep_forever, name="idle")
+            raise error
+
+    assert error is caught.value
+
+
+async def test_an_exit_hides_no_crash() -> None:
+    """Both are kept, as with any other exception of the body."""
+
+    async def crash() -> None:
+        await trio.lowlevel.checkpoint()
+        raise ZeroDivisionError
+
+    with pytest.RaisesGroup(SystemExit, ZeroDivisionError):
+        async with open_background() as background:
+            background.start_soon(crash, name="crash")
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise SystemExit(3)
+
+
 async def test_a_crash_in_the_background_is_an_internal_error() -> None:
     """What nobody expected is a bug of ours, and says so."""
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sqlite3
 import stat
-from contextlib import ExitStack
+import subprocess
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 import trio
 
 from heartbeat_trio import (
+    BalancerPolicy,
     EndpointChanged,
     EndpointState,
     Order,
@@ -23,7 +26,8 @@ from heartbeat_trio import (
     Switched,
     open_balancer,
 )
-from tests.test_command_line import run
+from heartbeat_trio.server.order_book import FENCED
+from tests.test_command_line import COMMAND, run
 from tests.test_recovery import Line, Process, running, running_server, url_of
 
 QUICK = ("--ping-interval", "0.5", "--pong-timeout", "0.4", "--output", "json")
@@ -112,6 +116,56 @@ def test_the_command_tells_what_became_of_each(tmp_path: Path) -> None:
     assert sum(each["share"] for each in summary["endpoints"]) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_stopped_server_and_a_backup_with_a_file_of_its_own(tmp_path: Path, is_shared: bool) -> None:
+    """SIGSTOP, an order into its socket, SIGCONT: executed, and never told rejected; with one file it is fenced at both."""
+    paths = [tmp_path / "book", tmp_path / ("book" if is_shared else "other")]
+    with ExitStack() as stack:
+        started = [start(stack, path) for path in paths]
+        servers = {
+            url_of("tcp", listening): (server, path) for (server, listening), path in zip(started, paths, strict=True)
+        }
+        state = trio.run(send_to_a_stopped_server, servers)
+        executed = {path: SqliteOrderBook(path).acknowledged() for path in paths}
+    assert state is (OrderState.REJECTED if is_shared else OrderState.ACKNOWLEDGED)
+    assert is_shared != any("late" in orders for orders in executed.values())
+
+
+async def send_to_a_stopped_server(servers: dict[str, tuple[Process, Path]]) -> OrderState:
+    """What is known in the end of an order that its server gets when it wakes up, after the backup was asked about it."""
+    late = Order("late", "BTCUSD", "buy", 1.0)
+    with trio.fail_after(8):
+        async with open_balancer(list(servers), policy=BalancerPolicy(answer_timeout=0.5)) as balancer:
+            while any(each.state is EndpointState.DOWN for each in balancer.endpoints()):
+                await trio.sleep(0.01)
+            first = await balancer.send_order(Order("first", "BTCUSD", "buy", 1.0))
+            best = first.endpoint
+            assert best is not None
+            stopped, path = servers[best]
+            stopped.popen.send_signal(signal.SIGSTOP)
+            with pytest.raises(OrderAmbiguous, match=f"no answer came from {best} within 0.5 s"):
+                await balancer.send_order(late)
+            try:
+                settled = await balancer.resolve("late")
+            except OrderAmbiguous as error:
+                [other] = servers.keys() - {best}
+                assert f"{other} was asked, and has another order book than {best} had" in str(error)
+            else:
+                assert (OrderState.REJECTED, FENCED) == (settled.state, settled.reason)
+            finally:
+                stopped.popen.send_signal(signal.SIGCONT)
+            while not copies_of("late", path) or (record := balancer.order("late")) is None or not record.settled_at:
+                await trio.sleep(0.01)
+            return record.state
+
+
+def copies_of(order_id: str, path: Path) -> int:
+    """How often an order came, by a server's book; a fence is no copy."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+        [[copies]] = file.execute("SELECT COALESCE(SUM(copies), 0) FROM orders WHERE id = ?", (order_id,))
+    return int(copies)
+
+
 def test_the_table_for_people() -> None:
     """Servers without books say so: no order is acknowledged, and that is exit code 1."""
     with running_server() as (_server, listening):
@@ -145,15 +199,55 @@ def test_an_interrupt_ends_in_good_order(tmp_path: Path) -> None:
         assert 1 == len(client.events("summary"))
 
 
+def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
+    """`| head -1` has seen enough: no more orders are sent, and nothing is complained about."""
+    with ExitStack() as stack:
+        _server, listening = start(stack, tmp_path / "book")
+        command = [*COMMAND, "balance", url_of("tcp", listening), "--orders-per-second", "50", "--output", "json"]
+        balancer = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        stack.callback(balancer.kill)
+        assert balancer.stdout is not None
+        assert balancer.stderr is not None
+        for line in balancer.stdout:
+            if '"acknowledged"' in line:
+                break
+        balancer.stdout.close()
+        assert ("", 0) == (balancer.stderr.read(), balancer.wait(timeout=8))
+
+
+def test_a_book_that_vanishes_costs_only_its_counts(tmp_path: Path) -> None:
+    """The table still comes, with "not known" where the book is asked, and a word about it."""
+    book = SqliteOrderBook(tmp_path / "book")
+    with book, ExitStack() as stack:
+        trio.run(book.prepare)
+        _server, listening = stack.enter_context(running_server())
+        command = ("balance", url_of("tcp", listening), "--order-book", str(tmp_path / "book"), *QUICK)
+        client = stack.enter_context(running(*command))
+        client.wait_for("order")
+        for path in tmp_path.iterdir():
+            path.unlink()
+        assert 1 == client.end(signal.SIGINT)
+        [summary] = client.events("summary")
+        assert (None, None) == (summary["doubled"], summary["lost"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
         ("balance", "name at least one endpoint"),
         ("balance tcp://x:1 tcp://x:1", "each once"),
+        ("balance tcp://x:1 ws://x/#dialect=okx-v5", "endpoint ws://x:80/: OKX v5 takes no orders"),
         ("balance tcp://x:1 --orders-per-second 0", "--orders-per-second 0"),
         ("balance tcp://x:1 --orders-per-second nan", "--orders-per-second nan"),
         ("balance tcp://x:1 --symbol a^b", "a^b"),
         ("balance tcp://x:1 --order-book /does/not/exist", "/does/not/exist"),
+        ("balance tcp://x:1 --order-book /", "--order-book / is no order book"),
+        (f"balance tcp://x:1 --order-book {__file__}", "is no order book: file is not a database"),
+        ("balance tcp://x:1 --duration -1", "--duration -1.0 must be at least 0 seconds"),
+        ("balance tcp://x:1 --duration nan", "--duration nan"),
+        ("watch tcp://x:1 --duration -1", "--duration -1.0"),
+        ("watch tcp://x:1 --duration nan", "--duration nan"),
+        ("serve --tcp 127.0.0.1:0 --ws none --duration -1", "--duration -1.0"),
         ("balance tcp://x:1 --min-gain 2", "min_gain = 2"),
         ("balance http://x", "'http://x'"),
         ("serve --tcp 127.0.0.1:0 --ws none --order-book /does/not/exist", "/does/not/exist"),

@@ -7,11 +7,20 @@ from fractions import Fraction
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
 
-from heartbeat_trio import LocalProtocolError, MemoryOrderBook, OrderAmbiguous, OrderState, open_balancer
+from heartbeat_trio import (
+    LocalProtocolError,
+    MemoryOrderBook,
+    OrderAck,
+    OrderAmbiguous,
+    OrderRecord,
+    OrderState,
+    open_balancer,
+)
 from heartbeat_trio.server.order_book import FENCED, REUSED
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
 from tests.support.order_servers import QUICK, SlowBook, balancing, order, url
@@ -117,3 +126,86 @@ async def test_a_late_answer_settles(autojump_clock: MockClock, resolves: bool) 
         assert record is not None
         assert (ACKNOWLEDGED, "", {"o-1": 1}) == (record.state, record.reason, book.copies)
         assert FENCED not in {row.reason for _, row in book._rows.values()}
+
+
+class Mute(SlowBook):
+    """The book of an older server, which does not tell its id."""
+
+    async def answer(self, requests: Any) -> list[OrderAck]:
+        return [msgspec.structs.replace(ack, book="") for ack in await super().answer(requests)]
+
+
+@pytest.mark.parametrize(
+    ("books", "why"),
+    [
+        ([SlowBook(), SlowBook()], "has another order book than"),
+        ([Mute(), Mute()], "is not known to have the order book that"),
+        ([SlowBook()] * 2, None),
+    ],
+    ids=["foreign", "untold", "shared"],
+)
+async def test_a_frozen_server_and_its_backup(autojump_clock: MockClock, books: list[SlowBook], why: str | None) -> None:
+    """With another book it says "rejected", and is not believed: ambiguous until the server that got the order thaws.
+
+    With the same book it knows the order at once, though none was answered before this one.
+    """
+    named = dict(zip("ab", books, strict=True))
+    async with balancing("a", "b", books=dict(named)) as (balancer, servers):
+        best = best_of(balancer)
+        [other] = {"a", "b"} - {best}
+        named[best].after = 1.0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_ambiguous, balancer, order(1))
+            await trio.sleep(0.05)
+            servers.net.host(best).freeze()
+        named[best].after = 0.0
+        if why is None:
+            assert (ACKNOWLEDGED, url(other)) == answer_of(await balancer.resolve("o-1"))
+            return
+        with pytest.raises(
+            OrderAmbiguous, match=f"no server that lives can say .*{url(other)} was asked, and {why} {url(best)}"
+        ):
+            await balancer.resolve("o-1")
+        assert (FENCED, "acknowledged") == (named[other]._rows["o-1"][1].reason, named[best]._rows["o-1"][1].state)
+        servers.net.host(best).thaw()
+        await trio.sleep(60)
+        assert (ACKNOWLEDGED, url(best)) == answer_of(await balancer.resolve("o-1"))
+
+
+def answer_of(record: OrderRecord) -> tuple[OrderState, str | None]:
+    return record.state, record.answered_by
+
+
+async def test_a_server_that_comes_back_with_another_book(autojump_clock: MockClock) -> None:
+    """Not even its own "it had not arrived" is believed then."""
+    book = SlowBook()
+    async with balancing("a", book=book) as (balancer, servers):
+        book.after = 9.0
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_ambiguous, balancer, order(1))
+            await trio.sleep(0.05)
+            servers.stop("a")
+        await servers.start("a", MemoryOrderBook(is_shared=True))
+        with pytest.raises(OrderAmbiguous, match="tcp://a:1 was asked, and has another order book than tcp://a:1 had"):
+            await balancer.resolve("o-1")
+        assert 1 == len(book)
+
+
+async def test_books_are_asked_for_once_on_each_line(autojump_clock: MockClock) -> None:
+    """Before anything else is posted, on idle lines too; nothing is recorded."""
+    net, asked = VirtualNetwork(latency=0.01), list[str]()
+    peers = [ScriptedPeer(net.listen(name, 1), on_line=lambda line: asked.append(line)) for name in "ab"]
+    async with trio.open_nursery() as nursery:
+        for peer in peers:
+            await nursery.start(peer.run)
+        async with open_balancer([url("a"), url("b")], connector=net.connect, policy=QUICK, rng=Random(1)) as balancer:
+            with trio.move_on_after(1):
+                await balancer.send_order(order(1))
+            net.host("b").reset_all()
+            await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    lines = [line for line in asked if line.startswith("ORDER")]
+    question = 'ORDER_STATUS:{"id":"-which-book-","age":1000000000.0}'
+    assert [question] * 3 == [line for line in lines if line.startswith("ORDER_STATUS")]
+    assert 4 == len(lines)
+    assert question == lines[0]

@@ -474,6 +474,17 @@ def test_watching_an_exchange_that_has_no_ping() -> None:
     assert max(answered) >= 3
 
 
+def test_messages_carry_no_control_characters(tmp_path: Path) -> None:
+    """A file's name, and what stands in a file, cannot paint the terminal."""
+    path = tmp_path / "mine.toml"
+    path.write_text('["a\\u001b[31m"]\ntitle = "t"\n')
+    for file in (str(path), "a\x1b[31m"):
+        done = run("dialects", "--file", file)
+        assert 2 == done.returncode
+        assert "a\\x1b[31m: " in done.stderr
+        assert "\x1b" not in done.stderr
+
+
 @pytest.mark.parametrize("closed", ["1", "2", "1 2"])
 def test_closed_streams_are_no_traceback(tmp_path: Path, closed: str) -> None:
     """Whoever closed standard output or standard error wants to hear nothing there, nor on the other one."""

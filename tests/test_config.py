@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heartbeat_trio import open_balancer, open_fleet, open_redundant_feed
 from heartbeat_trio.config import (
     BackoffPolicy,
     GatePolicy,
@@ -159,6 +160,7 @@ def test_endpoint(url: str, shown: str, path: str, port: int, dialect: str, engi
         ("ws://host/#dialect=tutorial", "must be one of ops"),
         ("tcp://host:1#engine=native", "unknown option 'engine'"),
         ("ws://host/#speed=9", "unknown option 'speed'"),
+        ("ws://host/#dialect=okx-v5&dialect=ops", "option 'dialect' is given twice"),
         ("ws://ho st/", "no usable host"),
         ("ws://[::1/", "Invalid IPv6"),
         ("tcp://a..b:1", "no usable host"),
@@ -190,3 +192,17 @@ def test_any_text_is_an_endpoint_or_a_config_error(text: str) -> None:
             Endpoint.parse(url)
         except ConfigError as error:
             assert str(error).isprintable()
+
+
+async def test_one_endpoint_is_no_list_of_endpoints() -> None:
+    """A URL would be taken letter by letter; the remedy is named instead."""
+    for one in ("tcp://127.0.0.1:1", Endpoint.parse("tcp://127.0.0.1:1")):
+        for opened in (open_redundant_feed(one), open_balancer(one)):  # type: ignore[arg-type]
+            with pytest.raises(ConfigError, match=r"'tcp://127.0.0.1:1' must be a list of endpoints, even of one"):
+                await opened.__aenter__()
+
+
+async def test_limits_of_a_venue_are_checked_at_once() -> None:
+    """Not when the first session is added."""
+    with pytest.raises(ConfigError, match=r"limits\['127.0.0.1'\] = 300 must be VenueLimits"):
+        await open_fleet(limits={"127.0.0.1": 300}).__aenter__()  # type: ignore[dict-item]

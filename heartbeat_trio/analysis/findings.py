@@ -220,6 +220,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         id: Stable for the same advice about the same line, such as ``pong-timeout-1``.
         line: About which line.
+        lines: About which lines, where it is several and `line` is None.
         claim: Why, one sentence.
         effect: The size of what it mends.
         n: Observations behind it.
@@ -246,6 +247,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     gain: str
     against: str
     is_censored: bool = False
+    lines: tuple[int, ...] = ()
 
 
 class Day(msgspec.Struct, frozen=True):

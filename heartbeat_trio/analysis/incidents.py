@@ -28,6 +28,9 @@ STABLE = RestartPolicy().stable_after
 """Seconds that a connection must last after an outage, where the session's policy is not known: a loss before belongs to
 the same incident."""
 
+PROVEN = 1.0
+"""Seconds that a connection must be well after an outage for what comes then to be something else."""
+
 TOGETHER = 2.0
 """Seconds within which incidents of several lines are at the same time."""
 
@@ -81,7 +84,7 @@ def _order(each: _Found) -> tuple[float, int]:
 
 def _find(journals: Journals, times: Sequence[SessionTime] | None) -> list[_Found]:
     times = session_times(journals) if times is None else times
-    found = [each for time in times for each in (*_outages(time), *_troubles(time), *_stalls(time), *_sleeps(time))]
+    found = [each for time in times for each in (*_bad_times(time), *_stalls(time), *_sleeps(time))]
     found.sort(key=_order)
     return _with_others(list(_once(found)), len(journals.lines))
 
@@ -116,6 +119,32 @@ def _with_others(found: list[_Found], lines: int) -> list[_Found]:
         replace(each, incident=msgspec.structs.replace(each.incident, others=tuple(some)))
         for each, some in zip(found, others, strict=True)
     ]
+
+
+def _bad_times(time: SessionTime) -> Iterator[_Found]:
+    """Outages and other trouble, which belongs to the outage before it where no connection proved to live between them.
+
+    A frozen server's kernel goes on accepting.
+    """
+    outages = list(_outages(time))
+    for trouble in _troubles(time):
+        index = next((i for i, each in enumerate(outages) if 0 <= trouble.begun - each.ended <= PROVEN), None)
+        if index is None:
+            yield trouble
+        else:
+            outages[index] = _go_on(outages[index], trouble)
+    yield from outages
+
+
+def _go_on(outage: _Found, trouble: _Found) -> _Found:
+    told = trouble.incident
+    incident = msgspec.structs.replace(
+        outage.incident,
+        ended_at=told.ended_at,
+        duration=trouble.ended - outage.begun,
+        detail=f"{outage.incident.detail}; connected, and in trouble again: {told.detail}",
+    )
+    return replace(outage, incident=incident, ended=trouble.ended)
 
 
 def _outages(time: SessionTime) -> Iterator[_Found]:

@@ -24,6 +24,9 @@ NOTICEABLE = 1.0
 AFTERWARDS = 2.0
 """Seconds after an absence within which a loss is put down to it: what it cost is found out in catching up."""
 
+PROMPTLY = 0.3
+"""The same for what a peer told: that lay unread, and is found at once."""
+
 WAKING = 10.0
 """Seconds after the machine's sleep in which a loss is put down to it: peers and address translators forget who sleeps."""
 
@@ -136,6 +139,7 @@ def coincides(
         sum(max(0.0, min(right, verdict) - max(left, begun)) for left, right in near),
         _evidence_number(each, "loop_lag") or 0.0,
     )
+    afterwards = PROMPTLY if each.event == "lost" and not is_silent(each) else AFTERWARDS
     return (away >= NOTICEABLE and away >= (verdict - begun) / 2) or any(
-        right - left >= NOTICEABLE and right >= verdict - AFTERWARDS for left, right in near
+        right - left >= NOTICEABLE and right >= verdict - afterwards for left, right in near
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import time
 from collections import Counter
@@ -15,13 +16,13 @@ import trio
 
 from ..balancer import Balancer, open_balancer
 from ..events import Event
-from ..exceptions import GaveUp, OrderAmbiguous
+from ..exceptions import ConfigError, GaveUp, OrderAmbiguous
 from ..observe import jsonlines
 from ..observe.orders import describe_endpoint, describe_json, describe_text, table
 from ..observe.output import Output
 from ..orders import Order, OrderContradicted, OrderRecord, OrderState, Switched
 from ..server.order_book import SqliteOrderBook
-from .common import first_leaf, on_signals, warn
+from .common import check_duration, discard_stdout, first_leaf, on_output_error, on_signals, warn
 
 if TYPE_CHECKING:
     import ssl
@@ -86,11 +87,28 @@ class _Tally:
                 self.failovers[failed_at] = record.sent_at, record.sent_at - max(failed_at, record.created_at)
 
 
+def check_order_book(path: Path) -> None:
+    """Look into the servers' book before any order is sent.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not path.exists():
+        raise ConfigError(f"--order-book {path}: there is no such file; start the servers first")
+    try:
+        SqliteOrderBook(path).count()
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(f"--order-book {path} is no order book: {error}; name the file of serve --order-book") from error
+
+
 def balance(options: BalanceOptions) -> int:
-    """Balance until a signal, the end of `duration`, or until every endpoint was given up; the exit code."""
+    """Balance until a signal, the end of `duration`, its reader's leave, or until every endpoint was given up: the code."""
+    check_duration(options.duration)
     with Output(sys.stdout) as output:
         command = _Balance(options, output)
         trio.run(command.run)
+    if output.error is not None:
+        discard_stdout()
     if output.dropped:
         warn(f"{output.dropped} lines were not shown: the output is too slow")
     return command.exit_code
@@ -117,6 +135,7 @@ class _Balance:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(partial(on_signals, self._stop.set, nursery.cancel_scope.cancel), name="signals")
+                nursery.start_soon(partial(on_output_error, self.output, self._stop.set), name="output")
                 async with open_balancer(
                     options.endpoints,
                     policy=options.policy,
@@ -244,8 +263,12 @@ class _Balance:
         if self.options.order_book is None:
             return None, None
         book = SqliteOrderBook(self.options.order_book)
-        counts = await trio.to_thread.run_sync(book.count)
-        executed = await trio.to_thread.run_sync(book.acknowledged)
+        try:
+            counts = await trio.to_thread.run_sync(book.count)
+            executed = await trio.to_thread.run_sync(book.acknowledged)
+        except (OSError, sqlite3.Error) as error:  # it was readable at the start
+            warn(f"--order-book {self.options.order_book} cannot be read any more: {error}")
+            return None, None
         records = balancer.orders()
         settled = {record.order.id for record in records if record.settled_at is not None}
         acknowledged = {record.order.id for record in records if record.state is OrderState.ACKNOWLEDGED}

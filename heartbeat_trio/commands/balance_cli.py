@@ -25,7 +25,7 @@ def balance(
     orders_per_second: Annotated[float, Parameter(group=ORDERS)] = 1.0,
     symbol: Annotated[str, Parameter(group=ORDERS)] = "BTCUSD",
     order_book: Annotated[Path | None, Parameter(group=ORDERS)] = None,
-    window: Annotated[int, Parameter(group=CHOICE)] = 24,
+    window: Annotated[int, Parameter(group=CHOICE)] = 22,
     min_gain: Annotated[float, Parameter(group=CHOICE)] = 0.3,
     confirmations: Annotated[int, Parameter(group=CHOICE)] = 6,
     dwell: Annotated[float, Parameter(group=CHOICE)] = 300.0,
@@ -64,7 +64,7 @@ def balance(
     order_book
         The servers' book, if it is on this machine: doubled and lost orders are then counted in it.
     window
-        Pings that a server's score is made of.
+        Pings that a server's score is made of; those not in use are judged by 240, or by so many if that is more.
     min_gain
         Part by which another server must be better: 0.3 is 30 %.
     confirmations
@@ -100,7 +100,7 @@ def balance(
     """
     from ..protocol.wire import is_symbol
     from ..transports.tls import client_context
-    from .balance import BalanceOptions
+    from .balance import BalanceOptions, check_order_book
     from .balance import balance as run
     from .common import read_token
 
@@ -110,14 +110,15 @@ def balance(
         raise ConfigError(f"--orders-per-second {orders_per_second} must be above 0 and at most 10000")
     if not is_symbol(symbol):
         raise ConfigError(f"--symbol {symbol!r} must be 1 to 64 of A-Z a-z 0-9 . _ - /")
-    if order_book is not None and not order_book.is_file():
-        raise ConfigError(f"--order-book {order_book}: there is no such file; start the servers first")
+    if order_book is not None:
+        check_order_book(order_book)
     endpoints = tuple(Endpoint.parse(url.strip()) for part in urls for url in part.split(",") if url.strip())
     return run(
         BalanceOptions(
             endpoints=endpoints,
             policy=BalancerPolicy(
                 window=window,
+                patience=max(window, BalancerPolicy().patience),
                 min_gain=min_gain,
                 confirmations=confirmations,
                 dwell=dwell,

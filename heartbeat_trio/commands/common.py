@@ -17,6 +17,11 @@ from ..journal.files import FOLDER_MODE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..observe.output import Output
+
+OUTPUT_CHECK = 0.25
+"""Seconds between two looks whether the output failed."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -48,6 +53,16 @@ def warn(text: str) -> None:
 def discard_stdout() -> None:
     """Nobody can be told anything there any more; without this, Python would try once more at its end, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def check_duration(seconds: float | None) -> None:
+    """Check how long a command is to run.
+
+    Raises:
+        ConfigError: It is no such number.
+    """
+    if seconds is not None and not seconds >= 0:  # as written it refuses NaN too
+        raise ConfigError(f"--duration {seconds} must be at least 0 seconds")
 
 
 def make_journal_folder(text: str | None) -> Path | None:
@@ -84,6 +99,17 @@ async def on_signals(first: Callable[[], None], second: Callable[[], None]) -> N
             actions.pop()()
             if not actions:
                 return
+
+
+async def on_output_error(output: Output, reader_gone: Callable[[], None]) -> None:
+    """A reader that goes away, such as `head`, has seen enough; a full disk ends the output only, and that is told."""
+    await trio.lowlevel.checkpoint()
+    while output.error is None:  # noqa: ASYNC110 - set in a thread that knows nothing of Trio
+        await trio.sleep(OUTPUT_CHECK)
+    if isinstance(output.error, BrokenPipeError):
+        reader_gone()
+    else:
+        warn(f"nothing more is shown: {output.error.strerror or output.error}")
 
 
 def first_leaf(error: BaseException) -> BaseException:

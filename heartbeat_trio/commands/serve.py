@@ -14,7 +14,7 @@ import trio
 from ..observe.jsonlines import encode
 from ..observe.output import Output
 from ..server import QuoteServer, Source, serve_quotes
-from .common import first_leaf, on_signals
+from .common import check_duration, first_leaf, on_signals
 
 if TYPE_CHECKING:
     import ssl
@@ -41,6 +41,7 @@ class ServeOptions:
 
 def serve(options: ServeOptions) -> int:
     """Serve until a signal or the end of `duration`; the exit code."""
+    check_duration(options.duration)
     with Output(sys.stdout) as output, options.order_book or nullcontext():
         trio.run(_Serve(options, output).run)
     return 0

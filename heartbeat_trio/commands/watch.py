@@ -22,7 +22,7 @@ from ..observe.alerts import watch_session
 from ..observe.output import Output
 from ..observe.recording import open_recording
 from ..session import Session, open_session
-from .common import discard_stdout, first_leaf, on_signals, warn
+from .common import check_duration, discard_stdout, first_leaf, on_output_error, on_signals, warn
 
 if TYPE_CHECKING:
     import ssl
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from ..observe.sinks import Sink
     from ..sansio.alerts import AlertRule
     from ..sansio.quality import Verdict
-
-OUTPUT_CHECK = 0.25
-"""Seconds between two looks at whether anybody reads what we write."""
 
 REFRESH = 0.25
 """Seconds between two frames of the live view."""
@@ -73,6 +70,7 @@ class WatchOptions:
 
 def watch(options: WatchOptions) -> int:
     """Watch until a signal, the end of `duration`, its reader's leave, or until every endpoint was given up: the code."""
+    check_duration(options.duration)
     with ExitStack() as stack:
         command = _Watch(options)
         if options.output == "live":
@@ -117,7 +115,7 @@ class _Watch:
         self._set_clock()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch_output, name="output")
+                nursery.start_soon(partial(on_output_error, self.output, self._stop.set), name="output")
                 nursery.start_soon(partial(on_signals, self._stop.set, nursery.cancel_scope.cancel), name="signals")
                 if self.options.duration is not None:
                     nursery.start_soon(self._stop_after, self.options.duration, name="duration")
@@ -144,16 +142,6 @@ class _Watch:
     async def _stop_after(self, seconds: float) -> None:
         await trio.sleep(seconds)
         self._stop.set()
-
-    async def _watch_output(self) -> None:
-        """A reader that goes away, such as `head`, has seen enough; a full disk ends the output only, and that is told."""
-        await trio.lowlevel.checkpoint()
-        while self.output.error is None:  # noqa: ASYNC110 - set in a thread that knows nothing of Trio
-            await trio.sleep(OUTPUT_CHECK)
-        if isinstance(self.output.error, BrokenPipeError):
-            self._stop.set()
-        else:
-            warn(f"nothing more is shown: {self.output.error.strerror or self.output.error}")
 
     async def _refresh(self, view: LiveView) -> None:
         while True:

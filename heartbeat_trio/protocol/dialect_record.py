@@ -7,6 +7,7 @@ placeholders that one may use are ``KNOWN`` and the dialect's own parameters.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -26,6 +27,9 @@ KNOWN = frozenset(
     | {"ping_interval_ms"}
 )
 """Placeholders that every dialect may use. The times also name what a simulator puts where a server's value stands."""
+
+HOST = re.compile(r"(?:[a-z0-9][a-z0-9.\-]*|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*)(?:/\S*)?")
+"""What an endpoint's host, and the beginning of its path, can be."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -285,10 +289,15 @@ class Fault(msgspec.Struct, frozen=True):
 
 def check_dialect(dialect: Dialect) -> Fault | None:
     """What the types of the fields cannot say; None: nothing is wrong."""
+    for index, host in enumerate(dialect.hosts):
+        if not HOST.fullmatch(host):
+            return Fault(
+                ("hosts", index), f"{host!r} must be a host in lower case, without scheme and port: feed.example.com/v1"
+            )
     for path, text, item in _texts(dialect):
         problem = explain_template(text, item)
         if problem is not None:
-            return Fault(path, f"{text!r} is no JSON: {problem}")
+            return Fault(path, f"{text!r} {problem}")
         for name in sorted(template(text, item).names - KNOWN - dialect.parameters.keys()):
             known = ", ".join(f"${each}" for each in sorted(KNOWN | dialect.parameters.keys()))
             return Fault(path, f"unknown placeholder ${name} in {text!r}; known: {known}")

@@ -257,9 +257,11 @@ def template(text: str, item: str = "") -> Template:
 
 
 def explain_template(text: str, item: str = "") -> str | None:
-    """What is wrong with a text as a template; None: nothing."""
+    """What is wrong with a text as a template, as "is no JSON: ..."; None: nothing."""
     try:
         template(text, item)
-    except (*BAD_INPUT, re.error) as error:
-        return str(error)
+    except re.error:  # all else in its patterns is escaped
+        return "has a placeholder twice: it can stand for one thing only"
+    except BAD_INPUT as error:
+        return f"is no JSON: {error}"
     return None

@@ -69,6 +69,8 @@ def _check_name(dialect: Dialect, known: frozenset[str]) -> Fault | None:
         return Fault((), f"{dialect.name} is spoken by the package itself and cannot be replaced: take another name")
     if dialect.name in known and not dialect.replaces_builtin:
         return Fault((), f"{dialect.name} comes with the package: take another name, or say replaces_builtin = true")
+    if known and dialect.transport == "tcp" and dialect.speakable:  # their bytes are in modules of their own
+        return Fault(("transport",), "a dialect of a file is spoken over WebSocket only: leave it out, or speakable = false")
     if known and dialect.quotes and dialect.quotes not in venue_names():  # those of the package's own are tested
         return Fault(("quotes",), f'{dialect.quotes!r} is not known: one of {", ".join(venue_names())}, or "" for none')
     return None

@@ -8,7 +8,7 @@ client                                                    server
 ``{"X":{"stream":"s","seq":41}}}``                        ``{"op":"gap","symbol":...,"stream":...,"first":...,"last":...}``
 ``{"op":"unsubscribe","symbols":["X"]}``                  ``{"op":"unsubscribed","symbol":"X"}`` each
 ``{"op":"order","id","symbol","side","quantity",``        ``{"op":"order_ack","id","state","reason","authoritative"}``
-``"price"}``, and ``{"op":"order_status","id",``          to both
+``"price"}``, and ``{"op":"order_status","id",``          to both, with ``"book"`` where it has an id
 ``"symbol","side","quantity","price","age"}``
 anything else                                             ``{"op":"error","code":...,"message":...}``
 before it goes away                                        ``{"op":"goodbye","reason":...,"retry_after":...}``
@@ -189,9 +189,10 @@ class _OrderAckOp(_Op, tag="order_ack"):
     state: AckState
     reason: str = ""
     authoritative: bool = False
+    book: str = ""
 
     def messages(self) -> list[Message]:
-        return [AckJson(self.id, self.state, self.reason, self.authoritative).message()]
+        return [AckJson(self.id, self.state, self.reason, self.authoritative, self.book).message()]
 
 
 class _Head(msgspec.Struct):

@@ -26,10 +26,12 @@ class AckJson(msgspec.Struct, frozen=True):
     state: AckState
     reason: str = ""
     authoritative: bool = False
+    book: str = ""
 
     def message(self) -> OrderAck:
         """What it says; raises `ValueError` if it cannot be."""
-        return OrderAck(check_order_id(self.id), self.state, printable(self.reason, MAX_REASON), self.authoritative)
+        reason = printable(self.reason, MAX_REASON)
+        return OrderAck(check_order_id(self.id), self.state, reason, self.authoritative, _check_book(self.book))
 
 
 class QueryJson(msgspec.Struct, frozen=True):
@@ -64,6 +66,12 @@ def check_order_id(text: str) -> str:
     """Return an order's id as it is; raises `ValueError` if it is none."""
     if not (type(text) is str and ORDER_ID.fullmatch(text)):
         raise ValueError("an order's id is 1 to 64 of A-Z a-z 0-9 . _ -")
+    return text
+
+
+def _check_book(text: str) -> str:
+    if text and not (type(text) is str and ORDER_ID.fullmatch(text)):
+        raise ValueError("a book's id is 1 to 64 of A-Z a-z 0-9 . _ -")
     return text
 
 
@@ -122,11 +130,12 @@ def order_fields(order: Order) -> dict[str, Any]:
 
 
 def ack_fields(ack: OrderAck) -> dict[str, Any]:
-    """An answer's fields; raises `ValueError` for a malformed id or a state that is none."""
+    """An answer's fields, a book only if it has one; raises `ValueError` for a malformed id or a state that is none."""
     if ack.state not in ("acknowledged", "rejected", "unknown"):
         raise ValueError("state is acknowledged, rejected or unknown")
     reason = printable(ack.reason, MAX_REASON)
-    return {"id": check_order_id(ack.id), "state": ack.state, "reason": reason, "authoritative": ack.is_authoritative}
+    fields = {"id": check_order_id(ack.id), "state": ack.state, "reason": reason, "authoritative": ack.is_authoritative}
+    return fields | {"book": _check_book(ack.book)} if ack.book else fields
 
 
 def query_fields(query: OrderQuery) -> dict[str, Any]:

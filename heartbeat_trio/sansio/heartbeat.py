@@ -65,15 +65,23 @@ class Heartbeat:
         remembered: Unanswered pings to remember. A dialect whose pongs carry no nonce sets it to `max_missed_pongs`:
             an unanswered ping older than that would take every later pong for its own.
         try_probe: Whether a probe may be sent now; if so, it is counted by this call. Called with the time.
+        schedule: When pings are due, such as when they were in a recording; by default as the policy says.
     """
 
     def __init__(
-        self, policy: HeartbeatPolicy, *, now: float, rng: Random, remembered: int = REMEMBERED, try_probe: TryProbe = always
+        self,
+        policy: HeartbeatPolicy,
+        *,
+        now: float,
+        rng: Random,
+        remembered: int = REMEMBERED,
+        try_probe: TryProbe = always,
+        schedule: PingSchedule | None = None,
     ) -> None:
         self._policy = policy
         self._rng = rng
         self._pings = PingLedger(remembered)
-        self._schedule = PingSchedule(policy, now=now, rng=rng)
+        self._schedule = PingSchedule(policy, now=now, rng=rng) if schedule is None else schedule
         self._probe_at = inf
         self._try_probe = try_probe
         self._probes = RollingLimit(max(1, policy.max_probes), PROBE_PERIOD)
@@ -297,10 +305,9 @@ class Heartbeat:
 
     def _is_pongless(self, now: float) -> bool:
         """Whether data alone has kept the connection for too long. An idle schedule has no pongs while data comes."""
-        policy = self._policy
-        may_be = policy.liveness == "any_inbound" and self._schedule.is_steady
-        limit = max(policy.max_pongless, policy.bound)  # never sooner than where nothing comes at all
-        return may_be and self._misses_since_life < policy.max_missed_pongs and now - self._last_pong >= limit
+        policy, is_steady = self._policy, self._schedule.is_steady
+        may_be = policy.liveness == "any_inbound" and is_steady and self._misses_since_life < policy.max_missed_pongs
+        return may_be and now - self._last_pong >= policy.pongless_bound
 
     def _has_doubt(self, now: float) -> bool:
         detector = self._detector
@@ -356,15 +363,10 @@ class Heartbeat:
         if fate is Fate.VOIDED:
             return PongVoided(at=now, ping=ping.number, evidence=evidence, is_answered=True, local=local)
         network = None if network is None else min(network, rtt)
+        peer = None if network is None else rtt - network
+        blame = Cause.LOCAL_STALL if is_ours else None
         return PongReceived(
-            at=now,
-            ping=ping.number,
-            rtt=rtt,
-            is_exact=is_exact,
-            network=network,
-            peer=None if network is None else rtt - network,
-            local=local,
-            blame=Cause.LOCAL_STALL if is_ours else None,
+            at=now, ping=ping.number, rtt=rtt, is_exact=is_exact, network=network, peer=peer, local=local, blame=blame
         )
 
     def _acknowledge(self, ping: SentPing, now: float, evidence: Evidence | None) -> Event:

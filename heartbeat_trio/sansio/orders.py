@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from ..exceptions import LocalProtocolError
 from ..orders import OrderChanged, OrderContradicted, OrderQuery, OrderRecord, OrderState
+from .order_books import BOOK_QUESTION, KnownBooks
 
 if TYPE_CHECKING:
     from ..events import Event
     from ..orders import Line, Order, OrderAck
+    from .order_books import Home
 
 REMEMBER = 600.0
 """Seconds for which a settled order is remembered, so that late answers find it and its id is not used again."""
@@ -104,7 +106,7 @@ class _Entry:
         "changed_at",
         "created_at",
         "doubt",
-        "line",
+        "home",
         "order",
         "queued_at",
         "reason",
@@ -115,19 +117,24 @@ class _Entry:
     def __init__(self, order: Order, now: float) -> None:
         self.order = order
         self.stage = Stage.WAITING
-        self.line: Line | None = None
+        self.home: Home | None = None
         self.reason = ""
         self.doubt = ""
         self.created_at = self.queued_at = self.changed_at = now
         self.sent_at: float | None = None
         self.answered_by: str | None = None
 
+    @property
+    def line(self) -> Line | None:
+        """The line on which it left, or is to leave."""
+        return None if self.home is None else self.home.line
+
     def record(self) -> OrderRecord:
         return OrderRecord(
             order=self.order,
             state=STATES[self.stage],
             reason=self.reason + (self.doubt if self.stage is Stage.AMBIGUOUS else ""),
-            endpoint=None if self.line is None else self.line.endpoint,
+            endpoint=None if self.home is None else self.home.line.endpoint,
             created_at=self.created_at,
             sent_at=self.sent_at,
             settled_at=self.changed_at if self.stage in SETTLED else None,
@@ -149,6 +156,7 @@ class OrderLedger:
         self._answer_timeout = answer_timeout
         self._unanswered: OrderedDict[str, float] = OrderedDict()  # what is SENT, and since when; oldest first
         self._answering: set[Line] = set()
+        self._books = KnownBooks()
         self._limit = limit
         self._entries: dict[str, _Entry] = {}
         self._open: dict[str, _Entry] = {}
@@ -168,6 +176,8 @@ class OrderLedger:
         Raises:
             LocalProtocolError: Its id was used for another order, or there is no room.
         """
+        if order.id == BOOK_QUESTION.id:
+            raise LocalProtocolError(f"order id {order.id} is the one by which servers are asked for their books")
         entry = self._entries.get(order.id)
         if entry is not None:
             if entry.order != order:
@@ -200,7 +210,7 @@ class OrderLedger:
         entry = self._entries.get(order_id)
         if entry is None or not self._step(entry, Step.QUEUE, now):
             return False
-        entry.line, entry.queued_at = line, now
+        entry.home, entry.queued_at = self._books.home(line), now
         return True
 
     def leave(self, order_id: str, now: float) -> None:
@@ -213,7 +223,7 @@ class OrderLedger:
         """It was taken out of the line's buffer before its first byte left: it can be sent elsewhere."""
         entry = self._entries.get(order_id)
         if entry is not None and self._step(entry, Step.WITHDRAW, now):
-            entry.line = None
+            entry.home = None
 
     def abandon(self, order_id: str, now: float) -> None:
         """Nobody waits for it any more: if it has not left, it is not sent unless it is added again."""
@@ -226,6 +236,7 @@ class OrderLedger:
     def lose_line(self, line: Line, now: float, *, detail: str = "") -> list[Event]:
         """A line died: whatever may have left on it, without an answer, is ambiguous from now on."""
         self._answering.discard(line)
+        self._books.forget(line)
         events: list[Event] = []
         reason = f"the line to {line.endpoint} died before its answer came" + (f": {detail}" if detail else "")
         for entry in [each for each in self._open.values() if each.line == line]:
@@ -264,18 +275,18 @@ class OrderLedger:
     def receive_ack(self, ack: OrderAck, line: Line, now: float) -> list[Event]:
         """A server answered, to an order or to a question about it.
 
-        The endpoint that got the order is believed. Any other knows nothing of it, unless it answers from a shared book.
+        The server that got the order is believed. Any other knows nothing of it, unless it answers from the same book.
         """
         self._answering.add(line)
+        self._books.learn(line, ack.book, (each.home for each in self._open.values() if each.home is not None))
         entry = self._entries.get(ack.id)
         if entry is None:
-            self.strays += 1
+            self.strays += ack.id != BOOK_QUESTION.id
             return []
-        is_own = entry.line is not None and entry.line.endpoint == line.endpoint
-        step = STEPS[ack.state]
-        if step is Step.SHRUG and entry.stage is Stage.AMBIGUOUS and ack.reason:
-            entry.doubt = f"; {line.endpoint} was asked, and said: {ack.reason}"
-        if not (is_own or ack.is_authoritative) or (step is Step.SHRUG and entry.line != line):
+        step, counts = STEPS[ack.state], _counts(entry, ack, line)
+        if entry.stage is Stage.AMBIGUOUS and (why := _doubt(entry, ack, counts=counts)):
+            entry.doubt = f"; {line.endpoint} was asked, and {why}"
+        if not counts or (step is Step.SHRUG and entry.line != line):
             return []  # no answer: it stays what it was
         self.leave(ack.id, now)
         events = self._contradiction(entry, ack, step, line, now)
@@ -339,3 +350,17 @@ class OrderLedger:
             self._closed.pop(entry.order.id, None)
             self._open[entry.order.id] = entry
         return True
+
+
+def _counts(entry: _Entry, ack: OrderAck, line: Line) -> bool:
+    """Whether an answer says anything about an order."""
+    if entry.home is None:  # nobody got it: somebody is wrong
+        return ack.is_authoritative
+    return entry.home.believes(ack, line, is_ambiguous=entry.stage is Stage.AMBIGUOUS)
+
+
+def _doubt(entry: _Entry, ack: OrderAck, *, counts: bool) -> str:
+    """Why an answer leaves an ambiguous order ambiguous; "" if it does not, or does not say."""
+    if ack.state == "unknown":
+        return f"said: {ack.reason}" if ack.reason else ""
+    return "" if counts or entry.home is None else entry.home.doubt(ack)

@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from random import Random
 
     from ..config import HeartbeatPolicy
@@ -75,3 +76,24 @@ class PingSchedule:
         if self._kind == "negotiated":
             self._interval = interval
             self.next_tick = min(self.next_tick, now + interval)
+
+
+class RecordedSchedule(PingSchedule):
+    """The times at which pings were due once, whatever happens now: so that a recording can be judged again.
+
+    Args:
+        ticks: Those times, in order; after the last one no ping is due.
+    """
+
+    def __init__(self, ticks: Iterable[float]) -> None:
+        self._kind = "every"
+        self._ticks = iter(ticks)
+        self.next_tick = next(self._ticks, inf)
+
+    def take(self, now: float) -> float:  # noqa: ARG002 - it was as punctual as it was
+        """The ping of the next recorded time is sent."""
+        tick, self.next_tick = self.next_tick, next(self._ticks, inf)
+        return tick
+
+    def hurry(self, now: float) -> None:
+        """What took the place of a ping that did not count was recorded, too."""

@@ -4,12 +4,16 @@ A book answers each order id once: the same order again gets the same answer, an
 Asking fences: where a book is shared, an id that it does not know is recorded as rejected in the same transaction, so that
 a late copy of the order is refused, whichever server it reaches. Only then is "it did not arrive" an answer. And only while
 the order would still be remembered, had it arrived: of older ones a book can say nothing.
+
+A shared book has an id, which stands in its answers: who asks must know whether it is the book of the server that got the
+order. Of two servers that each have a file of their own, the one knows nothing of the other's orders.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sqlite3
 import stat
 import threading
@@ -23,6 +27,7 @@ import trio
 
 from ..exceptions import ConfigError
 from ..orders import AckState, Order, OrderAck, OrderQuery
+from ..protocol.orders import ORDER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +62,10 @@ class OrderBook(Protocol):
         """Open it. Raises `ConfigError` if that cannot be."""
 
     async def answer(self, requests: Sequence[Request]) -> list[OrderAck]:
-        """Answer orders and questions, in order. Whatever goes wrong becomes an answer."""
+        """Answer orders and questions, in order. Whatever goes wrong becomes an answer.
+
+        Servers that share a book answer for each other only if the answers tell its id (`OrderAck.book`).
+        """
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -74,22 +82,27 @@ def _content(request: Request) -> tuple[str, str, float, float | None] | None:
     return None if order is None else (order.symbol, order.side, order.quantity, order.price)
 
 
-def _decide(row: _Row | None, request: Request, *, is_shared: bool, remember: float) -> tuple[OrderAck, _Row | None]:
-    """The answer, and what is to be remembered if that is new."""
-    content = _content(request)
+def _decide(row: _Row | None, request: Request, *, book: str, remember: float) -> tuple[OrderAck, _Row | None]:
+    """The answer, and what is to be remembered if that is new. The book's id is "" where it is not shared."""
+    content, is_shared = _content(request), bool(book)
     is_old = isinstance(request, OrderQuery) and request.age is not None and request.age + MARGIN > remember
     if row is not None and (row.content == content or (not is_old and None in (row.content, content))):
-        return OrderAck(request.id, row.state, row.reason, is_shared), None
+        return OrderAck(request.id, row.state, row.reason, is_shared, book), None
     if is_old:  # it may have been here and be forgotten, even if its id was used again since
         too_old = f"it is too old to be resolved by asking: this server remembers orders for {remember:g} s"
-        return OrderAck(request.id, "unknown", too_old), None
+        return OrderAck(request.id, "unknown", too_old, book=book), None
     if row is not None:
-        return OrderAck(request.id, "rejected", REUSED, is_shared), None
+        return OrderAck(request.id, "rejected", REUSED, is_shared, book), None
     if isinstance(request, Order):
-        return OrderAck(request.id, "acknowledged", "", is_shared), _Row("acknowledged", "", content)
+        return OrderAck(request.id, "acknowledged", "", is_shared, book), _Row("acknowledged", "", content)
     if not is_shared:
         return OrderAck(request.id, "unknown", UNKNOWN), None
-    return OrderAck(request.id, "rejected", FENCED, is_shared), _Row("rejected", FENCED, content)
+    return OrderAck(request.id, "rejected", FENCED, is_shared, book), _Row("rejected", FENCED, content)
+
+
+def _new_id() -> str:
+    """An id that no other book has."""
+    return secrets.token_hex(8)
 
 
 class MemoryOrderBook:
@@ -102,7 +115,8 @@ class MemoryOrderBook:
     """
 
     def __init__(self, *, is_shared: bool = False, limit: int = LIMIT // 5, remember: float = REMEMBER) -> None:
-        self._is_shared = is_shared
+        self.id = _new_id() if is_shared else ""
+        """Its id; "" if it is not shared."""
         self._limit = limit
         self._remember = remember
         self._rows: OrderedDict[str, tuple[float, _Row]] = OrderedDict()
@@ -127,7 +141,7 @@ class MemoryOrderBook:
     def _answer_one(self, request: Request, now: float) -> OrderAck:
         known = self._rows.get(request.id)
         known_row = None if known is None else known[1]
-        ack, row = _decide(known_row, request, is_shared=self._is_shared, remember=self._remember)
+        ack, row = _decide(known_row, request, book=self.id, remember=self._remember)
         if row is not None:
             if len(self._rows) >= self._limit:
                 return _trouble(request, FULL)
@@ -152,6 +166,9 @@ class SqliteOrderBook:
     All work is done in a worker thread, a whole batch in one transaction, on disk before it is answered. Disk trouble
     rejects orders with its reason, and leaves questions open; the next batch tries again. Close it after the servers.
 
+    The file has a random id, by which clients see which servers share it. A copy of the file has the same one: never give
+    a copy to another server.
+
     Args:
         path: The file; made if need be, for its owner's eyes only.
         limit: Orders that it holds at most; more are rejected.
@@ -160,6 +177,8 @@ class SqliteOrderBook:
 
     def __init__(self, path: Path, *, limit: int = LIMIT, remember: float = REMEMBER) -> None:
         self.path = path
+        self.id = ""
+        """The file's id; "" until it was opened."""
         self._limit = limit
         self._remember = remember
         self._file: sqlite3.Connection | None = None
@@ -213,7 +232,7 @@ class SqliteOrderBook:
                 os.close(descriptor)
             file = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
             try:
-                self._set_up(file)
+                book = self._set_up(file)
                 for side in ("", "-wal", "-shm"):
                     with contextlib.suppress(FileNotFoundError):
                         self.path.with_name(self.path.name + side).chmod(0o600)
@@ -221,11 +240,15 @@ class SqliteOrderBook:
             except BaseException:
                 file.close()
                 raise
-            self._file, self._inode = file, (status.st_dev, status.st_ino)
+            self._file, self._inode, self.id = file, (status.st_dev, status.st_ino), book
 
     @staticmethod
-    def _set_up(file: sqlite3.Connection) -> None:
-        """Make the table, unless this is something else; all at once, as another server may be about to do the same."""
+    def _set_up(file: sqlite3.Connection) -> str:
+        """Make the tables, unless this is something else; all at once, as another server may be about to do the same.
+
+        Returns:
+            The file's id. Files of the time before there were ids get one.
+        """
         file.execute("BEGIN IMMEDIATE")
         [version] = file.execute("PRAGMA user_version").fetchone()
         [tables] = file.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
@@ -236,8 +259,14 @@ class SqliteOrderBook:
             "state TEXT NOT NULL, reason TEXT NOT NULL, symbol TEXT, side TEXT, quantity REAL, price REAL, "
             "copies INTEGER NOT NULL)"
         )
+        file.execute("CREATE TABLE IF NOT EXISTS book (id TEXT NOT NULL)")
+        file.execute("INSERT INTO book SELECT ? WHERE NOT EXISTS (SELECT * FROM book)", (_new_id(),))
+        ids = [row[0] for row in file.execute("SELECT id FROM book LIMIT 2")]
+        if not (len(ids) == 1 and ORDER_ID.fullmatch(str(ids[0]))):
+            raise OSError("it does not say which book it is")
         file.execute(f"PRAGMA user_version = {SCHEMA}")
         file.execute("COMMIT")
+        return str(ids[0])
 
     @staticmethod
     def _use_wal(file: sqlite3.Connection) -> None:
@@ -293,7 +322,7 @@ class SqliteOrderBook:
             "SELECT state, reason, symbol, side, quantity, price FROM orders WHERE id = ?", (request.id,)
         ).fetchone()
         known = None if found is None else _Row(found[0], found[1], None if found[2] is None else tuple(found[2:]))
-        ack, row = _decide(known, request, is_shared=True, remember=self._remember)
+        ack, row = _decide(known, request, book=self.id, remember=self._remember)
         copies = int(isinstance(request, Order))
         if row is not None:
             if is_full:

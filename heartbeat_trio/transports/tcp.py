@@ -8,7 +8,7 @@ import trio
 
 from ..exceptions import ConnectionLost
 from ..protocol.line import LineDecoder, encode_line
-from ..protocol.messages import Message, Ping
+from ..protocol.messages import Invalid, Message, Ping
 from .over_stream import OUTPUT_LIMIT, StreamTransport
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class LineTransport(StreamTransport):
             self._record(data)
             messages = self._decoder.receive_data(data)
             if self._decoder.is_failed:
-                text = f"{self.peer} sent what is no line of text: {messages[-1]}"
+                last = messages[-1]
+                text = f"{self.peer} sent what is no line of text: {last.detail if isinstance(last, Invalid) else last}"
                 self._ending = ConnectionLost(text, cause="protocol_error")
             if b"PONG" in data:
                 self._stamp_pongs(messages, len(data), has_rest=self._decoder.has_partial_data)

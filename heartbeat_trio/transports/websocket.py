@@ -233,6 +233,8 @@ async def connect_websocket(
                 case HandshakeRejected():
                     message = f"{transport.peer} refused the WebSocket handshake with status {event.status}"
                     raise ConnectError(message, cause="handshake", status=event.status)
+                case ProtocolFailed(reason=reason):
+                    raise ConnectError(f"{transport.peer} broke the WebSocket protocol: {reason}", cause="handshake")
                 case _:
                     raise ConnectError(f"{transport.peer} answered the handshake with {event}", cause="handshake")
 

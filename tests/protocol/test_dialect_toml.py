@@ -48,6 +48,24 @@ def test_a_users_dialect_is_added(tmp_path: Path) -> None:
     assert "my-venue" in speakable_dialects(dialects)
 
 
+@pytest.mark.parametrize("name", ["a-mine", "z-mine"])
+def test_a_users_dialect_comes_before_the_packages(tmp_path: Path, name: str) -> None:
+    """Where both name a host, whatever they are called; another address of that host stays with the package."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[{name}]\ntitle = "t"\nhosts = ["stream.binance.com", "::1", "stream.bybit.com/"]\n')
+    dialects = load_dialects(path)
+    assert name == known_host("stream.binance.com", "/ws", dialects)
+    assert name == known_host("::1", "/", dialects)
+    assert "bybit-v5" == known_host("stream.bybit.com", "/v5/public", dialects)
+
+
+def test_a_byte_order_mark_is_no_statement(tmp_path: Path) -> None:
+    """Some editors write one."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert "my-venue" in load_dialects(path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "field", "problem"),
     [
@@ -58,6 +76,12 @@ def test_a_users_dialect_is_added(tmp_path: Path) -> None:
         ('action = "info"', 'action = "run"', 20, "my-venue.notices[1].action", "invalid enum value 'run'"),
         ('reason = "two"', "", 18, "my-venue.notices[1].reason", "is missing"),
         ("ping = '{\"ping\":$id}'", "ping = '{\"ping\":'", 9, "my-venue.probe.ping", "is no JSON"),
+        ("ping = '{\"ping\":$id}'", "ping = 'ping $id $id'", 9, "my-venue.probe.ping", "has a placeholder twice"),
+        ('id = "int"', 'id = "int"\ntransport = "tcp"', 6, "my-venue.transport", "over WebSocket only"),
+        ('"feed.example.com"]', '"wss://feed.example.com"]', 4, r"my-venue.hosts\[1\]", "without scheme and port"),
+        ('"feed.example.com"]', '"feed.example.com:443"]', 4, r"my-venue.hosts\[1\]", "without scheme and port"),
+        ('"feed.example.com"]', '"Feed.example.com"]', 4, r"my-venue.hosts\[1\]", "in lower case"),
+        ('"feed.example.com"]', '""]', 4, r"my-venue.hosts\[1\]", "must be a host"),
         ("ping = '{\"ping\":$id}'", "ping = '{\"ping\":$idea}'", 9, "my-venue.probe.ping", r"unknown placeholder \$idea"),
         ('id = "int"', "", 9, "my-venue.probe.ping", r'\$id needs an id: set id = "int"'),
         ("pongs = ['{\"pong\":$id}']", "", 9, "my-venue.probe.ping", "has a ping and pongs"),

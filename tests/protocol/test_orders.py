@@ -30,7 +30,7 @@ ORDERS = st.builds(Order, IDS, SYMBOLS, st.sampled_from(["buy", "sell"]), QUANTI
 QUERIES = st.builds(lambda order, age: OrderQuery(order.id, order, age), ORDERS, AGES)
 
 TO_SERVER = st.one_of(ORDERS, QUERIES, st.builds(OrderQuery, IDS, st.none(), AGES))
-TO_CLIENT = st.builds(OrderAck, IDS, STATES, REASONS, st.booleans())
+TO_CLIENT = st.builds(OrderAck, IDS, STATES, REASONS, st.booleans(), st.just("") | IDS)
 
 
 @given(TO_SERVER)
@@ -71,6 +71,11 @@ def test_answers_survive_both_wires(message: Message) -> None:
             b'ORDER_ACK:{"id":"a-1","state":"rejected","reason":"no\\\\n","authoritative":true}\n',
             b'{"op":"order_ack","id":"a-1","state":"rejected","reason":"no\\\\n","authoritative":true}',
         ),
+        (
+            OrderAck("a-1", "acknowledged", "", is_authoritative=True, book="b-1"),
+            b'ORDER_ACK:{"id":"a-1","state":"acknowledged","reason":"","authoritative":true,"book":"b-1"}\n',
+            b'{"op":"order_ack","id":"a-1","state":"acknowledged","reason":"","authoritative":true,"book":"b-1"}',
+        ),
     ],
 )
 def test_as_they_are_sent(message: Message, line: bytes, text: bytes) -> None:
@@ -108,6 +113,9 @@ GOOD: dict[str, Any] = {"id": "a", "symbol": "X", "side": "buy", "quantity": 1}
         ("order_ack", {"id": "a", "state": "perhaps"}, "Invalid enum value"),
         ("order_ack", {"id": "?", "state": "unknown"}, "an order's id is"),
         ("order_ack", {"id": "a", "state": "unknown", "authoritative": 1}, "Expected `bool`"),
+        ("order_ack", {"id": "a", "state": "unknown", "book": 7}, "Expected `str`"),
+        ("order_ack", {"id": "a", "state": "unknown", "book": "b\n"}, "a book's id is"),
+        ("order_ack", {"id": "a", "state": "unknown", "book": "b" * 65}, "a book's id is"),
     ],
 )
 def test_what_a_peer_sends_is_checked(kind: str, fields: Any, why: str) -> None:
@@ -164,6 +172,8 @@ def test_what_an_answer_says_is_safe_to_show() -> None:
         (OrderQuery("a", age=math.nan), "age is .*, not nan: give"),
         (OrderAck("?", "unknown"), "an order's id is"),
         (OrderAck("a", "perhaps"), "state is"),  # type: ignore[arg-type]
+        (OrderAck("a", "unknown", book="?"), "a book's id is"),
+        (OrderAck("a", "unknown", book=7), "a book's id is"),  # type: ignore[arg-type]
         (OrderQuery(""), "an order's id is"),
     ],
 )

@@ -13,6 +13,7 @@ from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.sansio.heartbeat import Heartbeat
 from heartbeat_trio.sansio.pings import SendPing
 from heartbeat_trio.sansio.schedule import PingSchedule as Schedule
+from heartbeat_trio.sansio.schedule import RecordedSchedule
 
 
 def heartbeat(schedule: PingSchedule, *, misses: int = 1, now: float = 0.0, probes: int = 30) -> Heartbeat:
@@ -121,3 +122,20 @@ def test_an_unknown_schedule_is_refused() -> None:
     """With the choices."""
     with pytest.raises(ConfigError, match="schedule = 'often' must be one of every, inbound_idle"):
         HeartbeatPolicy(schedule="often")  # type: ignore[arg-type]
+
+
+def test_a_recorded_schedule_is_what_it_was() -> None:
+    """Its ticks and no others, whatever comes and however late a wake-up is; after the last one nothing is due."""
+    policy = HeartbeatPolicy(ping_interval=5, pong_timeout=2, max_missed_pongs=9)
+    beating = Heartbeat(policy, now=0.0, rng=Random(0), schedule=RecordedSchedule([1.0, 4.0, 50.0]))
+    due = []
+    while (now := beating.next_deadline()) < inf:
+        due += [now] if pings(beating, now) else []
+        beating.receive_data(now)
+        beating.negotiate(1.0, now)
+
+    assert [1.0, 4.0, 50.0] == due
+    empty = RecordedSchedule([])
+    empty.hurry(3.0)
+    assert empty.is_steady
+    assert inf == empty.next_tick

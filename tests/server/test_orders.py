@@ -260,6 +260,56 @@ async def test_a_file_outlives_its_servers(tmp_path: Path) -> None:
     assert ["acknowledged", "acknowledged", "rejected", "acknowledged"] == [ack.state for ack in acks]
 
 
+async def test_a_book_has_an_id(tmp_path: Path) -> None:
+    """All who open a file find the same, later too; another file or memory book has another; it is told on the wire."""
+    with SqliteOrderBook(tmp_path / "book") as one, SqliteOrderBook(tmp_path / "book") as two:
+        async with running(orders=one) as primary, running(orders=two) as backup:
+            for server in (primary, backup):
+                answer = await (await open_lines(server)).ask(BUY)
+                assert one.id == json.loads(answer.removeprefix(b"ORDER_ACK:"))["book"]
+    with SqliteOrderBook(tmp_path / "book") as again, SqliteOrderBook(tmp_path / "other") as other:
+        await again.prepare()
+        await other.prepare()
+        ids = [again.id, other.id, MemoryOrderBook(is_shared=True).id, MemoryOrderBook(is_shared=True).id]
+    assert one.id == two.id == again.id
+    assert 4 == len(set(ids) - {""})
+    assert "" == MemoryOrderBook().id
+
+
+async def test_files_of_the_time_before_there_were_ids(tmp_path: Path) -> None:
+    """They get one, the same for all who open them at once, and keep what stands in them."""
+    path = tmp_path / "book"
+    with SqliteOrderBook(path) as book:
+        await book.prepare()
+        await book.answer([order()])
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("DROP TABLE book")
+        file.commit()
+    books = [SqliteOrderBook(path) for _ in range(4)]
+    async with trio.open_nursery() as nursery:
+        for each in books:
+            nursery.start_soon(each.prepare)
+    answers = {(await each.answer([OrderQuery("a")]))[0] for each in books}
+    assert {OrderAck("a", "acknowledged", "", True, books[0].id)} == answers
+    assert books[0].id not in ("", book.id)
+    for each in books:
+        each.close()
+
+
+@pytest.mark.parametrize("spoil", ["UPDATE book SET id = ?", "INSERT INTO book VALUES (?)"])
+@pytest.mark.parametrize("value", ["", "a b", b"\xff", "x" * 65])
+async def test_a_file_that_does_not_say_which_it_is(tmp_path: Path, spoil: str, value: object) -> None:
+    """Nothing that no wire carries is told, nor one of two: it is refused at the start."""
+    path = tmp_path / "book"
+    with SqliteOrderBook(path) as book:
+        await book.prepare()
+    with closing(sqlite3.connect(path)) as file:
+        file.execute(spoil, (value,))
+        file.commit()
+    with pytest.raises(ConfigError, match="it does not say which book it is"):
+        await SqliteOrderBook(path).prepare()
+
+
 async def test_several_servers_start_at_once(tmp_path: Path) -> None:
     """One makes the file, and all of them open it."""
     for number in range(10):
@@ -367,9 +417,11 @@ async def test_a_file_that_vanished_is_not_written_on(tmp_path: Path) -> None:
     with SqliteOrderBook(path) as book:
         await book.prepare()
         await book.answer([order("a")])
+        before = book.id
         wipe(tmp_path)
         assert ["acknowledged"] == [ack.state for ack in await book.answer([order("b")])]
         assert {"b"} == book.acknowledged()
+        assert book.id != before
         wipe(tmp_path)
         path.mkdir()
         [ack] = await book.answer([order("c")])

@@ -196,3 +196,28 @@ async def test_serving_a_connection_that_the_application_accepted(nursery: trio.
             await trio.sleep(0.01)
     assert ends == [ConnectionClosed]
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words", "told"),
+    [
+        ("ws", b"HTTP/1.0 101 OK\r\n\r\n", r"broke the WebSocket protocol: bad response to the handshake: [^=]+$"),
+        ("tcp", b"\xff\xfe\n", r"sent what is no line of text: a line must be UTF-8$"),
+        ("tcp", b"x" * 5000, r"sent what is no line of text: a line has at most 4096 bytes$"),
+    ],
+)
+async def test_what_a_peer_did_wrong_is_told_in_words(scheme: str, words: bytes, told: str, nursery: trio.Nursery) -> None:
+    """And not as the names of our own records."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await stream.send_all(words)
+        await trio.sleep_forever()
+
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, serve, [listener])
+    port = listener.socket.getsockname()[1]
+    with trio.fail_after(5), pytest.raises((ConnectError, ConnectionLost), match=told):
+        async with open_connection(f"{scheme}://127.0.0.1:{port}{'/' if scheme == 'ws' else ''}") as connection:
+            while True:
+                await connection.receive_batch()
+    nursery.cancel_scope.cancel()
