@@ -55,7 +55,6 @@ PROTOCOL = frozenset({Ping, Beat, Welcome, Notice})
 """Messages between programs, which the consumer of data does not see."""
 
 QUOTES = {Quote}
-
 _E = TypeVar("_E", bound=HeartbeatTrioError)
 
 
