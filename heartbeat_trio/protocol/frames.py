@@ -123,6 +123,8 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
 
 BEFORE_OPEN = frozenset({State.CONNECTING, State.REQUESTED, State.REFUSING})
 LISTENING = frozenset({State.OPEN, State.CLOSE_SENT})
+SENDING = frozenset({State.OPEN, State.FAILED})
+"""The peer broke the protocol behind what it said before, which may still be answered; our Close follows."""
 CLOSE_OWED = frozenset(state for state, step in TRANSITIONS if step is Step.SEND_CLOSE)
 
 HANDSHAKE_STEPS: dict[type[FrameEvent], Step] = {
@@ -315,7 +317,7 @@ class WebSocketProtocol:
     def _may_send(self) -> bool:
         if self.state in BEFORE_OPEN:
             raise LocalProtocolError("nothing can be sent before the handshake is done")
-        return self.state is State.OPEN
+        return self.state in SENDING
 
     def _begin_frames(self) -> None:
         if self._deflate is not None:

@@ -166,6 +166,8 @@ class WebSocketTransport(StreamTransport):
                     messages.append(ping)
                 case CloseReceived():
                     self._receive_close(event)
+                case ProtocolFailed() if messages:
+                    self._early = [event]  # what came before it is answered before we close
                 case ProtocolFailed():
                     self._ending = ConnectionLost(
                         f"{self.peer} broke the WebSocket protocol: {event.reason}", cause="protocol_error"
