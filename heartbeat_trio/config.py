@@ -303,9 +303,9 @@ class ServerPolicy:
         control_limit: Bytes of unread control lines that close a client.
         ring_size: Quotes kept per symbol for resuming.
         retry_after: Seconds over which clients are asked to spread their return when the server goes away.
-        deflate: Whether WebSocket clients that offer permessage-deflate get it. Quotes are small, so that little is saved,
-            later: some 10 µs for each to be compressed, once for all, and to be inflated by each client; and a client that
-            compresses costs up to 50 KiB more.
+        deflate: Whether WebSocket clients that offer permessage-deflate get it. Quotes are small: a fifth of their bytes is
+            saved, none of their packets, for 6 µs to compress each (once for all clients) and 10 µs to inflate it. A client
+            that compresses what it sends costs up to 40 KiB more.
     """
 
     max_clients: int = 1024
