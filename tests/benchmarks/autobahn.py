@@ -141,7 +141,7 @@ class Suite(NamedTuple):
         options = ["--mode", mode, "--spec", str(path), *(["--webport", "0"] if mode == "fuzzingserver" else [])]
         return [str(self.python), "-c", WSTEST, str(self.site), *options]
 
-    async def run(
+    async def run(  # noqa: ASYNC128 - run_process calls it
         self, command: list[str], *, task_status: trio.TaskStatus[trio.Process] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Run it until it ends; cancelled, it is ended."""
