@@ -523,7 +523,9 @@ class Side:
 
     @property
     def may_talk(self) -> bool:
-        return not (self.has_closed or self.has_ended or self.is_deaf)
+        """A failure is answered with what was owed before it, and then our Close; a Close with nothing else."""
+        was_told = any(isinstance(event, CloseReceived) for event in self.heard)
+        return not (self.has_closed or self.has_ended or was_told)
 
     def expected_state(self) -> State:
         if self.has_ended:
