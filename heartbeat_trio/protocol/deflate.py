@@ -4,8 +4,8 @@ Only the interface is wsproto's. Its own `PerMessageDeflate` inflates without bo
 for uncompressed once a ping came between, and agrees to parameters that it should decline or fails to read them.
 
 Each of our messages is compressed by itself, without the memory of earlier ones. That costs some of the saving, but a frame
-may then be overtaken, taken back before it left, or sent again, and servers' frames may be shared, as all others; and
-nothing is held between messages.
+may then be overtaken, taken back before it left, or sent again, and servers' frames may be shared, as all others; and what
+compressed it need not be kept.
 """
 
 from __future__ import annotations

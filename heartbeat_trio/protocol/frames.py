@@ -124,7 +124,7 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
 BEFORE_OPEN = frozenset({State.CONNECTING, State.REQUESTED, State.REFUSING})
 LISTENING = frozenset({State.OPEN, State.CLOSE_SENT})
 SENDING = frozenset({State.OPEN, State.FAILED})
-"""The peer broke the protocol behind what it said before, which may still be answered; our Close follows."""
+"""After a failure, what the peer said before it may still be answered; then our Close follows."""
 CLOSE_OWED = frozenset(state for state, step in TRANSITIONS if step is Step.SEND_CLOSE)
 
 HANDSHAKE_STEPS: dict[type[FrameEvent], Step] = {
