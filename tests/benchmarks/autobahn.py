@@ -4,8 +4,8 @@ autobahntestsuite is Python 2 code: it is installed from PyPI, for a CPython 2.7
 a temporary folder (--environment keeps it). Where there is no such thing, the message begins with "not run:" and the exit
 code is 0. It is 1 if any case failed or was not strict, or if cases were not run.
 
-The peers are tests/support/echo_peers.py: our transport, with messages sent back. Cases 12 and 13 (permessage-deflate) take
-long: scripts/bench autobahn --cases '12.*' '13.*'
+The peers are tests/support/echo_peers.py: our transport, with messages sent back. The default cases take half a minute,
+those of permessage-deflate half an hour: scripts/bench autobahn --cases '12.*' '13.*' --timeout 3600
 """
 
 from __future__ import annotations
