@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-PROTOCOL_ERROR, NO_STATUS, ABNORMAL, BAD_TEXT, TOO_BIG = 1002, 1005, 1006, 1007, 1009
+PROTOCOL_ERROR, NO_STATUS, ABNORMAL, TOO_BIG = 1002, 1005, 1006, 1009
 """Close codes (RFC 6455 §7.4.1)."""
 
 

@@ -13,16 +13,15 @@ and in `State.OPEN` both sides are alike.
 
 from __future__ import annotations
 
-import struct
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
 from ..exceptions import LocalProtocolError
+from .deflate import Deflate
 from .frame_events import (
     ABNORMAL,
-    BAD_TEXT,
     NO_STATUS,
     TOO_BIG,
     BadRequest,
@@ -38,6 +37,7 @@ from .frame_events import (
     TextReceived,
     TextsReceived,
 )
+from .frame_rules import check_control, encode_server_text, is_close_code
 from .handshake import ClientHandshake, ServerHandshake
 from .lane import BINARY, TEXT, FrameLane
 from .wire import printable
@@ -64,9 +64,6 @@ __all__ = [
     "WebSocketProtocol",
     "encode_server_text",
 ]
-
-MAX_CONTROL_PAYLOAD = 125
-"""Bytes of a ping or pong (RFC 6455 §5.5)."""
 
 
 class State(Enum):
@@ -126,6 +123,8 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
 
 BEFORE_OPEN = frozenset({State.CONNECTING, State.REQUESTED, State.REFUSING})
 LISTENING = frozenset({State.OPEN, State.CLOSE_SENT})
+SENDING = frozenset({State.OPEN, State.FAILED})
+"""After a failure, what the peer said before it may still be answered; then our Close follows."""
 CLOSE_OWED = frozenset(state for state, step in TRANSITIONS if step is Step.SEND_CLOSE)
 
 HANDSHAKE_STEPS: dict[type[FrameEvent], Step] = {
@@ -146,6 +145,7 @@ class WebSocketProtocol:
         path: Path and query that a client asks for.
         headers: More headers of a client's request.
         max_message_size: Bytes of a message from the peer; a larger one fails the connection with 1009.
+        deflate: Whether permessage-deflate is offered, or taken where it is offered.
 
     Raises:
         LocalProtocolError: Host, path or headers cannot stand in a request.
@@ -159,10 +159,14 @@ class WebSocketProtocol:
         path: str = "/",
         headers: Sequence[tuple[str, str]] = (),
         max_message_size: int = 2**20,
+        deflate: bool = False,
     ) -> None:
         self.state = State.CONNECTING
         is_client = role == "client"
-        self._handshake = ClientHandshake(host, path, headers) if is_client else ServerHandshake()
+        self._deflate = Deflate(role, max_message_size=max_message_size) if deflate else None
+        self._handshake = (
+            ClientHandshake(host, path, headers, self._deflate) if is_client else ServerHandshake(self._deflate)
+        )
         self._frames = FrameProtocol(client=is_client, extensions=[])
         self._max_message_size = max_message_size
         self._early = b""
@@ -184,6 +188,11 @@ class WebSocketProtocol:
         """Whether the last read brought bytes of a message (not of a ping or pong), whole or not: a sign of life."""
         return self._lane.has_data
 
+    @property
+    def deflate_bits(self) -> int | None:
+        """The window of compressed messages, on which `encode_text` depends besides the side; None: none are compressed."""
+        return self._deflate.bits if self._deflate is not None and self._deflate.enabled() else None
+
     # The handshake
 
     def connect(self) -> bytes:
@@ -198,7 +207,9 @@ class WebSocketProtocol:
         handshake = self._server_handshake()
         self._move(Step.ACCEPT)
         self._early = handshake.rest
-        return handshake.accept()
+        data = handshake.accept()
+        self._begin_frames()
+        return data
 
     def reject(self, status: int, reason: str) -> bytes:
         """Refuse a `HandshakeRequested` or `BadRequest`: the response to send before closing.
@@ -257,17 +268,21 @@ class WebSocketProtocol:
             text = payload.decode()
         except UnicodeDecodeError as error:
             raise LocalProtocolError(f"a text message must be UTF-8: {error}") from error
-        if isinstance(self._handshake, ServerHandshake):
+        if isinstance(self._handshake, ServerHandshake) and self.deflate_bits is None:
             return encode_server_text(payload)
         return bytes(self._frames.send_data(text))
 
+    def encode_binary(self, payload: bytes) -> bytes:
+        """Frame one binary message; b"" once the connection is closing. Raises `LocalProtocolError` before it is open."""
+        return bytes(self._frames.send_data(payload)) if self._may_send() else b""
+
     def encode_ping(self, payload: bytes) -> bytes:
         """Frame a ping; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        return bytes(self._frames.ping(_check_control(payload))) if self._may_send() else b""
+        return bytes(self._frames.ping(check_control(payload))) if self._may_send() else b""
 
     def encode_pong(self, payload: bytes) -> bytes:
         """Frame a pong; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        return bytes(self._frames.pong(_check_control(payload))) if self._may_send() else b""
+        return bytes(self._frames.pong(check_control(payload))) if self._may_send() else b""
 
     def encode_close(self, code: int | None = 1000, reason: str = "") -> bytes:
         """Frame our Close, the first time; b"" where none can be sent.
@@ -279,7 +294,7 @@ class WebSocketProtocol:
         Raises:
             LocalProtocolError: The code must not stand in a frame.
         """
-        if code is not None and not _is_close_code(code):
+        if code is not None and not is_close_code(code):
             raise LocalProtocolError(f"close code {code} must not be sent")
         if not self.is_open:
             return b""
@@ -302,7 +317,11 @@ class WebSocketProtocol:
     def _may_send(self) -> bool:
         if self.state in BEFORE_OPEN:
             raise LocalProtocolError("nothing can be sent before the handshake is done")
-        return self.state is State.OPEN
+        return self.state in SENDING
+
+    def _begin_frames(self) -> None:
+        if self._deflate is not None:
+            self._frames = FrameProtocol(client=self._frames.client, extensions=[self._deflate])
 
     def _receive_handshake(self, data: bytes) -> list[FrameEvent]:
         event = self._handshake.receive_data(data)
@@ -310,6 +329,7 @@ class WebSocketProtocol:
             return []
         self._move(HANDSHAKE_STEPS[type(event)])
         if isinstance(event, HandshakeAccepted):
+            self._begin_frames()
             return [event, *self._receive_frames(self._handshake.rest)]
         return [event]
 
@@ -341,7 +361,7 @@ class WebSocketProtocol:
                     break
         except ParseFailed as error:
             # Python's words for bad UTF-8 tell a position within the read, which means nothing to anybody.
-            reason = "text must be UTF-8" if error.code == BAD_TEXT else str(error)
+            reason = "text must be UTF-8" if isinstance(error.__context__, UnicodeError) else str(error)
             events.append(self._fail(int(error.code), reason))
         return events
 
@@ -371,27 +391,6 @@ class WebSocketProtocol:
         self._move(Step.FAIL)
         self._message = bytearray()
         return ProtocolFailed(code, printable(reason, 256))
-
-
-def encode_server_text(payload: bytes) -> bytes:
-    """Frame a text message from a server: unmasked and final (RFC 6455 §5.2), so that all its clients can share it."""
-    size = len(payload)
-    if size < 126:
-        return bytes((0x81, size)) + payload
-    if size < 2**16:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
-
-
-def _check_control(payload: bytes) -> bytes:
-    if len(payload) > MAX_CONTROL_PAYLOAD:
-        raise LocalProtocolError(f"a ping or pong carries at most {MAX_CONTROL_PAYLOAD} bytes, not {len(payload)}")
-    return payload
-
-
-def _is_close_code(code: int) -> bool:
-    """Codes that may stand in a frame: RFC 6455 §7.4 and the registry it made; 1004 to 1006 and 1015 must not."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def _as_bytes(payload: bytes | str) -> bytes:

@@ -211,7 +211,8 @@ class QuoteServer:
         try:
             if protocol == "ws":
                 check = partial(self._check_request, accepted)
-                return await accept_websocket(stream, nursery, check=check, control_limit=limit)
+                deflate = self._policy.deflate
+                return await accept_websocket(stream, nursery, check=check, control_limit=limit, deflate=deflate)
             transport = await accept_tcp(stream, nursery, control_limit=limit)
             if not self._seat(accepted):
                 await self._refuse(transport)

@@ -132,9 +132,11 @@ class WebSocketTransport(StreamTransport):
             raise ConnectError(f"{self.peer} closed the connection during the WebSocket handshake", cause="handshake")
         return self._protocol.receive_runs(data)
 
-    def keep_early(self, events: list[FrameEvent]) -> None:
-        """Keep what came in the same read as the handshake for the first `receive`."""
-        self._early = events
+    def end_handshake(self, early: list[FrameEvent]) -> None:
+        """The handshake is done; what came in the same read is kept for the first `receive`."""
+        self._early = early
+        if self._protocol.deflate_bits is not None:
+            self.encoding += f"-deflate-{self._protocol.deflate_bits}"
 
     async def _receive_events(self) -> list[FrameEvent]:
         data = await self._read()
@@ -164,6 +166,8 @@ class WebSocketTransport(StreamTransport):
                     messages.append(ping)
                 case CloseReceived():
                     self._receive_close(event)
+                case ProtocolFailed() if messages:
+                    self._early = [event]  # what came before it is answered before we close
                 case ProtocolFailed():
                     self._ending = ConnectionLost(
                         f"{self.peer} broke the WebSocket protocol: {event.reason}", cause="protocol_error"
@@ -220,7 +224,9 @@ async def connect_websocket(
     Raises:
         ConnectError: The server refused (`status` says how), broke the protocol, or closed.
     """
-    protocol = WebSocketProtocol("client", host=endpoint.authority, path=endpoint.path, headers=tuple(headers.items()))
+    protocol = WebSocketProtocol(
+        "client", host=endpoint.authority, path=endpoint.path, headers=tuple(headers.items()), deflate=endpoint.deflate
+    )
     transport = WebSocketTransport(stream, nursery, protocol, role="client", on_raw=on_raw, codec=codec)
     await stream.send_all(protocol.connect())
     while True:
@@ -228,7 +234,7 @@ async def connect_websocket(
         for index, event in enumerate(events):
             match event:
                 case HandshakeAccepted():
-                    transport.keep_early(events[index + 1 :])
+                    transport.end_handshake(events[index + 1 :])
                     return transport
                 case HandshakeRejected():
                     message = f"{transport.peer} refused the WebSocket handshake with status {event.status}"
@@ -245,6 +251,7 @@ async def accept_websocket(
     *,
     check: Callable[[str, dict[str, str]], int | None],
     control_limit: int,
+    deflate: bool = False,
 ) -> WebSocketTransport:
     """Do the server's handshake. Bound it with a timeout.
 
@@ -253,11 +260,12 @@ async def accept_websocket(
         nursery: The connection's nursery.
         check: Gets path and headers (lower-case names), and returns an HTTP status to refuse with, or None.
         control_limit: Bytes that may wait to be sent.
+        deflate: Whether a client that offers permessage-deflate gets it.
 
     Raises:
         ConnectError: The client was refused (`status`), broke the protocol, or closed.
     """
-    protocol = WebSocketProtocol("server")
+    protocol = WebSocketProtocol("server", deflate=deflate)
     transport = WebSocketTransport(stream, nursery, protocol, role="server", limit=control_limit)
     while True:
         events = await transport.receive_handshake()
@@ -272,7 +280,7 @@ async def accept_websocket(
                 await _refuse(stream, protocol, status, REFUSALS.get(status, "refused"))
                 raise ConnectError(f"{transport.peer} was refused with {status}", cause="handshake", status=status)
             await stream.send_all(protocol.accept())
-            transport.keep_early([*events[index + 1 :], *protocol.receive_runs(b"")])
+            transport.end_handshake([*events[index + 1 :], *protocol.receive_runs(b"")])
             return transport
 
 

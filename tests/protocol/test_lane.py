@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -56,9 +57,18 @@ def frame(
     return bytes([first]) + length + (key or b"") + body
 
 
-def open_protocol(role: Role, lane: FrameLane | None = None) -> WebSocketProtocol:
+def pack(payload: bytes) -> bytes:
+    """A message as a compressing peer sends it (RFC 7692 §7.2.1)."""
+    deflater = zlib.compressobj(wbits=-15)
+    return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def open_protocol(role: Role, lane: FrameLane | None = None, *, deflate: bool = False) -> WebSocketProtocol:
     """One that is past its handshake."""
-    protocol = WebSocketProtocol(role, host="x", max_message_size=LIMIT)
+    protocol = WebSocketProtocol(role, host="x", max_message_size=LIMIT, deflate=deflate)
+    if protocol._deflate is not None:
+        assert protocol._deflate.accept("permessage-deflate") is not None
+    protocol._begin_frames()
     protocol.state = State.OPEN
     if lane is not None:
         protocol._lane = lane
@@ -77,7 +87,7 @@ def feed(protocol: WebSocketProtocol, pieces: Iterable[bytes]) -> tuple[list[Fra
 
 
 @st.composite
-def any_frame(draw: st.DrawFn, role: Role) -> bytes:
+def any_frame(draw: st.DrawFn, role: Role, *, deflate: bool) -> bytes:
     """Mostly what a peer should send, with every kind of mistake now and then."""
     is_right = draw(st.integers(0, 9)) > 0
     key = draw(st.binary(min_size=4, max_size=4)) if (role == "server") is is_right else None
@@ -92,31 +102,35 @@ def any_frame(draw: st.DrawFn, role: Role) -> bytes:
         )
     fin = draw(st.integers(0, 4)) > 0 or opcode > 7
     rsv = 0 if is_right else draw(st.integers(0, 7))
+    if deflate and is_right and opcode in (1, 2) and draw(st.booleans()):
+        payload, rsv = pack(payload), 4
     width = None if is_right else draw(st.sampled_from([None, 2, 8]))
     claimed = None if is_right else draw(st.none() | st.integers(0, 125))
     return frame(payload, opcode=opcode, fin=fin, rsv=rsv, key=key, width=width, claimed=None if width else claimed)
 
 
 @st.composite
-def any_stream(draw: st.DrawFn, role: Role) -> list[bytes]:
+def any_stream(draw: st.DrawFn, role: Role, *, deflate: bool) -> list[bytes]:
     """Frames and garbage, cut anywhere."""
-    frames = draw(st.lists(any_frame(role), max_size=8))
+    frames = draw(st.lists(any_frame(role, deflate=deflate), max_size=8))
     garbage = draw(st.just(b"") | st.binary(max_size=30))
     data = b"".join(frames) + garbage
     cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=6)))
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if b > a]
 
 
+@pytest.mark.parametrize("deflate", [False, True])
 @pytest.mark.parametrize("role", ["client", "server"])
-def test_nobody_can_tell_the_difference(role: Role) -> None:
+def test_nobody_can_tell_the_difference(role: Role, deflate: bool) -> None:
     """Any byte stream, cut anywhere: the same messages, pongs, closes, errors and signs of life as through wsproto alone."""
 
-    @given(any_stream(role))
+    @given(any_stream(role, deflate=deflate))
     @example([frame(b"\xff"), frame(b"ok")])
     @example([frame(b"", opcode=8) + frame(b"late") + frame(b"", opcode=8)])
     @example([frame(b"a", fin=False) + frame(b"b")])
     def same(pieces: list[bytes]) -> None:
-        assert feed(open_protocol(role, NoLane()), pieces) == feed(open_protocol(role), pieces)
+        alone, laned = open_protocol(role, NoLane(), deflate=deflate), open_protocol(role, deflate=deflate)
+        assert feed(alone, pieces) == feed(laned, pieces)
 
     same()
 
