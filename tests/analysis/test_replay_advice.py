@@ -275,6 +275,13 @@ def test_a_replay_calls_for_what_differs() -> None:
     assert [] == list(advise(journals(), (), (), (curve(RECORDED),), REPORTS))
 
 
+def test_one_missed_pong_is_not_said_to_end_a_connection_on_which_data_come() -> None:
+    """Where data count as a sign of life, a late pong alone ends nothing."""
+    [advice] = advise(journals(), (), (), (curve(RECORDED, point(3, 1, 5.5, is_suggested=True)),), REPORTS)
+
+    assert "ends the connection then, unless data came meanwhile and count." in advice.against
+
+
 @pytest.mark.parametrize(("days", "confidence"), [(2.0, "low"), (7.0, "medium"), (14.0, "high")])
 def test_short_recordings_are_trusted_less(days: float, confidence: str) -> None:
     """A day or two show little about what is rare."""
