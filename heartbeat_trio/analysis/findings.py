@@ -139,7 +139,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
             ``zone``; `step`: ``moment_at``, ``before``, ``after`` (seconds); `drift`: ``per_day`` (a fraction);
             `period`: ``period`` (seconds between losses, or a connection's age), ``is_age``; `idle_kill`: ``survived``
             and ``killed`` (the longest idle time that a connection survived, the shortest that killed one);
-            `slower`: ``than`` (a line); `venue_wide` and `local`: ``incidents``, ``lines``.
+            `slower`: ``than`` (a line); `venue_wide` and `local`: ``incidents``, ``lines``; `local` also
+            ``cause`` `way_out` where lines were lost at once, and no stall of the program was told.
         metric: Of what: `rtt`, `misses` or `losses`.
         line: Which line.
         claim: One sentence.

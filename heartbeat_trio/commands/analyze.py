@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..exceptions import ConfigError
+from ..journal.records import SUFFIX
 from ..observe.printable import printable
 from .common import discard_stdout
 
@@ -45,6 +46,7 @@ def analyze(options: AnalyzeOptions) -> int:
         raise ConfigError("name at least one folder of journals, such as ./journal; watch --journal writes one")
     if options.html is not None:
         _check_place(options.html)
+        _spare_journals(options.html)
     from ..analysis.page import render_page
     from ..analysis.report import analyze as run
 
@@ -91,6 +93,12 @@ def _check_place(path: Path) -> None:
         return  # a pipe
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise ConfigError(f"--html {printable(str(path))!r} must be a file in a folder that can be written to")
+
+
+def _spare_journals(path: Path) -> None:
+    """A page under the name of a journal would replace what nobody can write again."""
+    if any(name.endswith((SUFFIX, SUFFIX + ".gz")) for name in (path.name, path.resolve().name)):
+        raise ConfigError(f"--html {printable(str(path))!r} is the name of a journal; name a page, such as report.html")
 
 
 def _write(path: Path, page: str) -> None:

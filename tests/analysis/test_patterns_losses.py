@@ -253,6 +253,7 @@ def test_a_client_all_of_whose_lines_are_lost_while_others_live_is_local() -> No
     (finding,) = claims([common(MOMENTS), common(MOMENTS), [], []], lines=lines)
 
     assert (finding.kind, finding.details["lines"]) == ("local", (0, 1))
+    assert finding.details["cause"] == "way_out"
     assert "desk" in finding.claim
 
 
@@ -300,6 +301,16 @@ def test_stalls_are_ours_and_never_a_venues() -> None:
 
     assert (finding.kind, finding.n, finding.details["incidents"]) == ("local", 19, 19)
     assert "no peer is blamed" in finding.claim
+    assert "cause" not in finding.details
+
+
+def test_several_venues_at_once_are_not_called_one() -> None:
+    """Peers of two hosts closed at once: what they share is to blame, and no single venue."""
+    lines = (Line("desk", "ws://v.example/"), Line("desk", "ws://w.example/"))
+    (finding,) = claims([common(MOMENTS, "closed_by_peer"), common(MOMENTS, "closed_by_peer")], lines=lines)
+
+    assert "were lost at several venues at once" in finding.claim
+    assert finding.claim.endswith("what these venues share is the likely cause.")
 
 
 def test_a_stall_now_and_then_is_nobodys_concern() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
+from msgspec.structs import replace
 from scipy.stats import poisson
 
 from ...observe.printable import printable
@@ -250,14 +251,18 @@ def _finding(
     share = min(1.0, inside / total)
     name = printable(scope.name)
     whose = f"at {name}" if name else "at several venues"
+    blame = "that was the venue's, not ours" if name else "what these venues share is the likely cause"
     claim = (
-        f"{len(apart)} times several clients or connections lost {whose} at once, {percent(share)} of all outages there:"
-        " that was the venue's, not ours."
+        f"{len(apart)} times several clients or connections were lost {whose} at once, {percent(share)} of all outages"
+        f" there: {blame}."
         if scope.side == "venue_wide"
         else f"{len(apart)} times all connections of {name} were lost at once, {percent(share)} of its outages: its own"
         " machine, its network or the way out is the likely cause, not the venues."
     )
-    return _record(scope.side, claim, _share(inside, total, len(apart)), apart, p, span, lines)
+    finding = _record(scope.side, claim, _share(inside, total, len(apart)), apart, p, span, lines)
+    if scope.side == "venue_wide":
+        return finding
+    return replace(finding, details={**finding.details, "cause": "way_out"})
 
 
 def _share(part: int, whole: int, n: int) -> Estimate:
