@@ -19,18 +19,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 import numpy as np
 from scipy.stats import poisson
 
 from ...observe.printable import printable
-from ..findings import Estimate, Finding
+from ..findings import Finding
+from ..statistics import wilson
 from .chance import Tested
-from .losses import stalls
 from .series import HOUR, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ..findings import Estimate
     from ..tables import Floats, Journals
     from .losses import Loss
 
@@ -261,12 +263,8 @@ def _finding(
 
 
 def _share(part: int, whole: int, n: int) -> Estimate:
-    """A fraction with its Wilson interval."""
-    z2 = 1.96**2
-    share = min(1.0, part / whole)
-    centre, spread = share + z2 / (2 * whole), 1.96 * np.sqrt(share * (1 - share) / whole + z2 / (4 * whole**2))
-    bottom = 1 + z2 / whole
-    return Estimate(value=share, low=float((centre - spread) / bottom), high=float((centre + spread) / bottom), n=n)
+    """A fraction with its Wilson interval; ``n`` is of what the finding is about."""
+    return msgspec.structs.replace(wilson(min(part, whole), whole), n=n)
 
 
 def _record(
@@ -297,15 +295,14 @@ def _record(
 
 def _stalls(journals: Journals) -> Iterable[Tested]:
     """Whether a client's program did not run, or its clock was set, in more than one hour a week."""
-    ended = stalls(journals)
-    cells = journals.cells
+    cells, stalled = journals.cells, [each for each in journals.happenings if each.event == "local_stall"]
     for client in dict.fromkeys(line.client for line in journals.lines):
         lines = tuple(index for index, line in enumerate(journals.lines) if line.client == client)
         sessions = [each for each in journals.sessions if each.line in lines]
         mine = np.isin(cells.line, lines)
         hours = set((cells.begin[mine & (cells.ours > 0)] // HOUR).tolist())
-        shift = {each.writer: each.begun_at - each.begun for each in sessions}
-        hours |= {int((t + shift[name]) // HOUR) for name in shift for t, _ in ended.get(name, [])}
+        writers = {each.writer for each in sessions}
+        hours |= {int(each.at // HOUR) for each in stalled if each.writer in writers}
         if not hours or not sessions:
             continue
         span = (min(each.begun_at for each in sessions), max(each.ended_at for each in sessions))
