@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 UTC = ZoneInfo("UTC")
 HOUR = 3600.0
+VENUE = (Line("desk", "ws://a.example/feed"), Line("desk", "ws://a.example/other"))
 
 
 def claims(lives: Sequence[Sequence[Life]], **more: object) -> tuple[Finding, ...]:
@@ -84,6 +85,26 @@ def test_a_rotation_after_24_hours_is_an_age() -> None:
     assert finding.details == {"period": DAY, "is_age": True}
     assert finding.halves_agree
     assert finding.claim == "10 of 13 losses came when the connection was 24 h old (24 h to 24 h)."
+
+
+def test_old_connections_that_nobody_sees_make_no_age() -> None:
+    """A client that starts anew each day, and loses a connection in each at random: all ages are below a day."""
+    tested = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        lives = [Life(day * DAY, day * DAY + float(rng.uniform(0, DAY))) for day in range(60)]
+        lost = losses(session_times(journals_with([lives], days=60)))
+        tested.append(periods.periods(0, lost, 5.0, explained=False)[0][0].p)
+
+    assert len(lost) == 60
+    assert np.mean(np.array(tested) <= 0.05) <= 0.05
+
+
+def test_rotations_at_once_are_no_trouble_of_the_venue() -> None:
+    """Two lines that were begun together are closed together each day: that is their age, and nobody's outage."""
+    found = claims([chained([DAY] * 12), chained([DAY] * 12)], lines=VENUE)
+
+    assert [(each.kind, each.line) for each in found] == [("period", 0), ("period", 1)]
 
 
 def test_maintenance_each_six_hours_is_by_the_clock() -> None:

@@ -100,7 +100,7 @@ def _levels(
 
 def _of_losses(journals: Journals, lost: list[losses.Loss], tests: list[Tested], missing: list[NotEnough]) -> None:
     """Idle times, periods, and what several lines had at once."""
-    idles, intervals = idle.idle_times(journals, lost), _intervals(journals)
+    idles, intervals, by_chance = idle.idle_times(journals, lost), _intervals(journals), list[losses.Loss]()
     for line in range(len(journals.lines)):
         explained = False
         if line in idles:
@@ -112,7 +112,9 @@ def _of_losses(journals: Journals, lost: list[losses.Loss], tests: list[Tested],
         tested, few = periods.periods(line, own, intervals.get(line, 0.0), explained=explained)
         tests += tested
         missing += [few] if few is not None else []
-    tests += together.together(journals, lost)
+        by_chance += periods.unexplained(own, [test for test in tested if test.p <= chance.Q / 10])
+    by_chance.sort(key=lambda loss: (loss.at, loss.line))
+    tests += together.together(journals, by_chance)
 
 
 def _intervals(journals: Journals) -> dict[int, float]:

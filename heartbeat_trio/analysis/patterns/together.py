@@ -4,7 +4,8 @@ An outage begins with the loss of a connection and ends with the next one. Outag
 begin within `APART` of each other. Several clients whose lines to a venue fail at once have the venue in common; a client
 all of whose lines fail, while others' do not, has itself to blame, or its network. Where only one client was read, its lines
 to other hosts decide, or else what the losses themselves tell: whether a peer closed, or was silent although its kernel
-acknowledged. Whatever happened in or just after a local stall is never put down to a venue.
+acknowledged. Whatever happened in or just after a local stall is never put down to a venue; and connections that were made
+together and end at the same age, such as 24 h, are no trouble of anybody's.
 
 How many such events chance gives: were each line's outages shifted by a random time of its own around the circle of the
 data (which leaves everything within a line as it is), an outage would meet another line's with the probability that is the
@@ -254,7 +255,7 @@ def _finding(
     whose = f"at {name}" if name else "at several venues"
     claim = (
         f"{len(apart)} times several clients or connections lost {whose} at once, {percent(share)} of all outages there:"
-        " that was the venue's, not ours."
+        " that points to the venue rather than to us."
         if scope.side == "venue_wide"
         else f"{len(apart)} times all connections of {name} were lost at once, {percent(share)} of its outages: its own"
         " machine, its network or the way out is the likely cause, not the venues."
