@@ -44,6 +44,7 @@ from .findings import ReplayCurve, ReplayPoint
 from .replay_detection import detection
 from .replay_player import Loss, losses_of, losses_of_each
 from .replay_trace import MATTERS, Recording, View, look, record
+from .sketches import rows_of
 from .suggest import mark_suggested
 from .tables import quantile
 
@@ -123,10 +124,9 @@ def _is_settled(journals: Journals, sessions: list[int], policy: HeartbeatPolicy
 def _curve(journals: Journals, line: int, policy: HeartbeatPolicy, sessions: list[int]) -> tuple[ReplayCurve, float]:
     """A line's curve, and its 99.9 % round trip in seconds."""
     cells = journals.cells
-    rows = np.flatnonzero(cells.line == line)
-    parts = [slice(cells.offset[row], cells.offset[row + 1]) for row in rows]
-    buckets = np.concatenate([cells.bucket[part] for part in parts] or [np.empty(0, dtype=np.int64)])
-    counts = np.concatenate([cells.count[part] for part in parts] or [np.empty(0, dtype=np.int64)])
+    rows = rows_of(journals, line)
+    entries = slice(int(cells.offset[rows.start]), int(cells.offset[rows.stop]))
+    buckets, counts = cells.bucket[entries], cells.count[entries]
     all_sessions = [index for index, span in enumerate(journals.sessions) if span.line == line]
     share = sum(_length(journals, at) for at in sessions) / (sum(_length(journals, at) for at in all_sessions) or 1.0)
     sent = int(share * int(cells.sent[rows].sum()))
