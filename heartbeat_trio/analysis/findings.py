@@ -60,7 +60,8 @@ class LineReport(msgspec.Struct, frozen=True, kw_only=True):
         losses: Losses of established connections that the owner did not end, by cause.
         failed_connects: Attempts that failed.
         mtbf: Seconds connected per loss, with the Poisson interval; a bound where there was none.
-        mttr: Mean seconds from a loss's last sign of life to the next connection.
+        mttr: Mean seconds from a loss's last sign of life to the next connection. Outages whose end was not seen count
+            with their time; a bound where none was.
         detection: Median seconds from the last sign of life to the verdict.
         recovery: Median seconds from the verdict to the next connection.
         pings: All that were sent.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from ..analysis.report import Progress
 
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries of linear algebra read when they are loaded: in how many threads to work."""
 MODE = 0o644
 """Of a page: whoever may read the folder may read it."""
 
@@ -47,6 +49,7 @@ def analyze(options: AnalyzeOptions) -> int:
     if options.html is not None:
         _check_place(options.html)
         _spare_journals(options.html)
+    _use_one_thread()
     from ..analysis.page import render_page
     from ..analysis.report import analyze as run
 
@@ -76,6 +79,12 @@ def print_schema() -> int:
 
     _print(json.dumps(schema(), indent=2) + "\n")
     return 0
+
+
+def _use_one_thread() -> None:
+    """Our matrices are small: threads for them wait for each other only, for long where others use the machine too."""
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
 
 
 def _print(text: str) -> None:
