@@ -469,7 +469,8 @@ def test_watching_an_exchange_that_has_no_ping() -> None:
         thread.join(5)
     events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
     assert (0, "") == (done.returncode, done.stderr)
-    assert ["connecting", "connected", "subscribed"] == events[:3]
+    assert ["connecting", "connected"] == events[:2]
+    assert "subscribed" in events  # before its first pong or after it
     assert {"pong_missed", "lost", "beat_missed"}.isdisjoint(events)
     assert max(answered) >= 3
 

@@ -164,7 +164,7 @@ def _against(change: _Change, not_enough: Sequence[NotEnough]) -> str:
     days = change.days
     reasons = [f"Up to {NONE_SEEN / days:.2g} false losses a day may have gone unseen (95 %, none in {days:.1f} days)."]
     if change.suggested.max_missed_pongs == 1 < change.recorded.max_missed_pongs:
-        reasons.append("A single pong that is too late ends the connection then.")
+        reasons.append("A single pong that is too late ends the connection then, unless data came meanwhile and count.")
     more = sum(_losses_more(curve) for curve in change.curves)
     if more > 0:
         reasons.append(f"Connections that ended otherwise would have been called dead before: {more}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..observe.printable import printable
 from .advice_text import confidence_of, configured, moment, percent, span, whole
 from .findings import Finding, Recommendation
+from .patterns.together import host_of
 
 if TYPE_CHECKING:
     from .tables import Journals
@@ -158,9 +159,13 @@ def _drift(_journals: Journals, finding: Finding) -> Words | None:
 
 def _venue_wide(journals: Journals, finding: Finding) -> Words | None:
     lines = _numbers(finding, "lines")
-    names = ", ".join(printable(journals.lines[line].endpoint) for line in lines if line < len(journals.lines))
+    endpoints = [journals.lines[line].endpoint for line in lines if line < len(journals.lines)]
+    names = ", ".join(map(printable, endpoints))
+    is_one = len(set(map(host_of, endpoints))) == 1
+    which = "the same venue" if is_one else "these venues"
+    remedy = "ask the venue, or add another venue" if is_one else "ask them what they share, or add a venue elsewhere"
     return Words(
-        f"{NOTHING}more lines to the same venue would fail together ({names}); ask the venue, or add another venue",
+        f"{NOTHING}more lines to {which} would fail together ({names}); {remedy}",
         "None by a setting of ours.",
         f"It rests on {finding.n} incidents; a fault of your own uplink looks the same if all lines share it.",
         "-".join(map(str, lines)),
@@ -169,6 +174,13 @@ def _venue_wide(journals: Journals, finding: Finding) -> Words | None:
 
 def _local(journals: Journals, finding: Finding) -> Words | None:
     lines = _numbers(finding, "lines")
+    if finding.details.get("cause") == "way_out":
+        return Words(
+            f"{NOTHING}look at the machine, its network and its way out; a second client elsewhere would live on",
+            "None by a setting of ours.",
+            f"It rests on {finding.n} incidents; a fault that the venues share looks alike from one client.",
+            "-".join(["way-out", *map(str, lines)]),
+        )
     clients = {journals.lines[line].client for line in lines if line < len(journals.lines)}
     writers = {each.writer for each in journals.sessions if journals.lines[each.line].client in clients}
     stalls = [each for each in journals.happenings if each.event == "local_stall" and each.writer in writers]

@@ -9,6 +9,7 @@ import numpy as np
 from ..config import BackoffPolicy, InboxPolicy
 from .advice_text import configured, span, whole
 from .findings import Confidence, Estimate, Recommendation
+from .statistics import count_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,7 +129,7 @@ def _count(
         return None
     confidence: Confidence = "high" if n >= MANY else "medium"
     days = max(report.observed, 1.0) / 86_400
-    low, high = _poisson(n)
+    low, high = count_bounds(n)
     return Recommendation(
         id=f"{kind}-{line}",
         line=line,
@@ -143,10 +144,3 @@ def _count(
         gain=gain,
         against=f"{against} Seen in {span(report.ended_at - report.begun_at)}.",
     )
-
-
-def _poisson(n: int) -> tuple[float, float]:
-    """The exact 95 % interval of a count."""
-    from scipy.stats import chi2
-
-    return float(chi2.ppf(0.025, 2 * n) / 2), float(chi2.ppf(0.975, 2 * n + 2) / 2)

@@ -60,7 +60,8 @@ class LineReport(msgspec.Struct, frozen=True, kw_only=True):
         losses: Losses of established connections that the owner did not end, by cause.
         failed_connects: Attempts that failed.
         mtbf: Seconds connected per loss, with the Poisson interval; a bound where there was none.
-        mttr: Mean seconds from a loss's last sign of life to the next connection.
+        mttr: Mean seconds from a loss's last sign of life to the next connection. Outages whose end was not seen count
+            with their time; a bound where none was.
         detection: Median seconds from the last sign of life to the verdict.
         recovery: Median seconds from the verdict to the next connection.
         pings: All that were sent.
@@ -139,7 +140,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
             ``zone``; `step`: ``moment_at``, ``before``, ``after`` (seconds); `drift`: ``per_day`` (a fraction);
             `period`: ``period`` (seconds between losses, or a connection's age), ``is_age``; `idle_kill`: ``survived``
             and ``killed`` (the longest idle time that a connection survived, the shortest that killed one);
-            `slower`: ``than`` (a line); `venue_wide` and `local`: ``incidents``, ``lines``.
+            `slower`: ``than`` (a line); `venue_wide` and `local`: ``incidents``, ``lines``; `local` also
+            ``cause`` `way_out` where lines were lost at once, and no stall of the program was told.
         metric: Of what: `rtt`, `misses` or `losses`.
         line: Which line.
         claim: One sentence.

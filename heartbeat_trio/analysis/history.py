@@ -66,6 +66,7 @@ def _report(
     theirs = [each for each in losses if not each.is_ours]
     connected = fsum(each.seconds("up") for each in times)
     repaired = [each for each in theirs if each.ended_by == "connected"]
+    unrepaired = [each for each in theirs if each.ended_by != "connected"]
     sent, answered, decided = pings
     return LineReport(
         client=line.client if line else "",
@@ -80,7 +81,7 @@ def _report(
         losses=_count(losses),
         failed_connects=sum(each.failed_connects for each in times),
         mtbf=time_between(connected, len(theirs)),
-        mttr=mean([each.ended - each.begun for each in repaired]),
+        mttr=mean([each.ended - each.begun for each in repaired], [each.ended - each.begun for each in unrepaired]),
         detection=median([each.verdict - each.begun for each in theirs if each.loss and is_silent(each.loss)]),
         recovery=median([each.ended - each.verdict for each in repaired]),
         pings=sent,

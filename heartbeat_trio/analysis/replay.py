@@ -44,14 +44,15 @@ from .findings import ReplayCurve, ReplayPoint
 from .replay_detection import detection
 from .replay_player import Loss, losses_of, losses_of_each
 from .replay_trace import MATTERS, Recording, View, look, record
+from .sketches import rows_of
 from .suggest import mark_suggested
-from .tables import quantile
+from .tables import GAMMA, quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..config import HeartbeatPolicy
-    from .tables import Journals
+    from .tables import Cells, Journals
 
 TIMEOUTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)
 MISSES = (1, 2, 3, 4, 5)
@@ -123,10 +124,9 @@ def _is_settled(journals: Journals, sessions: list[int], policy: HeartbeatPolicy
 def _curve(journals: Journals, line: int, policy: HeartbeatPolicy, sessions: list[int]) -> tuple[ReplayCurve, float]:
     """A line's curve, and its 99.9 % round trip in seconds."""
     cells = journals.cells
-    rows = np.flatnonzero(cells.line == line)
-    parts = [slice(cells.offset[row], cells.offset[row + 1]) for row in rows]
-    buckets = np.concatenate([cells.bucket[part] for part in parts] or [np.empty(0, dtype=np.int64)])
-    counts = np.concatenate([cells.count[part] for part in parts] or [np.empty(0, dtype=np.int64)])
+    rows = rows_of(journals, line)
+    entries = slice(int(cells.offset[rows.start]), int(cells.offset[rows.stop]))
+    buckets, counts = cells.bucket[entries], cells.count[entries]
     all_sessions = [index for index, span in enumerate(journals.sessions) if span.line == line]
     share = sum(_length(journals, at) for at in sessions) / (sum(_length(journals, at) for at in all_sessions) or 1.0)
     sent = int(share * int(cells.sent[rows].sum()))
@@ -136,7 +136,17 @@ def _curve(journals: Journals, line: int, policy: HeartbeatPolicy, sessions: lis
         pings=sent,
         points=_points(record(journals, sessions, policy), journals.quick[line], quantile(buckets, counts, 0.5)),
     )
-    return curve, quantile(buckets, counts, 0.999)
+    return curve, p999_of(cells, rows, policy.pong_timeout)
+
+
+def p999_of(cells: Cells, rows: slice, timeout: float) -> float:
+    """The 99.9 % round trip of these rows in seconds, NaN if not known; ``timeout``, if more were late than that leaves."""
+    entries = slice(int(cells.offset[rows.start]), int(cells.offset[rows.stop]))
+    late = int(cells.late[rows].sum())
+    if not late:
+        return quantile(cells.bucket[entries], cells.count[entries], 0.999)
+    limit = int(np.ceil(np.log(1e6 * timeout) / np.log(GAMMA)))
+    return quantile(np.append(cells.bucket[entries], limit), np.append(cells.count[entries], late), 0.999)
 
 
 def _points(recording: Recording, quick: float, p50: float) -> tuple[ReplayPoint, ...]:

@@ -93,7 +93,7 @@ def _report(journals: Journals, zone: ZoneInfo, tell: Tell) -> Report:
     rtt, step = rtt_points(journals)
     incidents = worst_incidents(journals, times=times)
     tell(Progress("patterns"))
-    findings, not_enough = find_patterns(journals, zone=zone, seed=SEED)
+    findings, not_enough = find_patterns(journals, zone=zone, seed=SEED, times=times)
     tell(Progress("other policies"))
     replays = replay(journals)
     tell(Progress("advice"))

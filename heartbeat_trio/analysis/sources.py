@@ -87,7 +87,8 @@ class Gathered:
         for folder in folders:
             where = printable(str(folder))
             if not folder.is_dir():
-                raise ConfigError(f"journal {where!r}: there is no such folder; {WRITES}")
+                why = "it is a file; name its folder" if folder.exists() else f"there is no such folder; {WRITES}"
+                raise ConfigError(f"journal {where!r}: {why}")
             resolved = folder.resolve()
             if resolved in seen:
                 self.excluded.append(f"{where}: this is {printable(str(seen[resolved]))} once more, counted once")

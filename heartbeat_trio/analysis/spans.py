@@ -44,6 +44,7 @@ class Outage:
         ended: When it was over, or the session.
         ended_by: What told of the end; None: nothing did.
         loss: The record of the loss; None where there never was a connection.
+        since: When the connection that was lost had been made; None: there was none, or no record tells.
         failures: Records of the attempts that failed.
         is_ours: Whether it coincides with a stall of our own, or our machine's sleep.
     """
@@ -53,6 +54,7 @@ class Outage:
     ended: float
     ended_by: EndedBy | None
     loss: Happening | None
+    since: float | None
     failures: tuple[Happening, ...]
     is_ours: bool
 
@@ -134,6 +136,8 @@ class _Walk:
         self._is_up = head.is_connected
         self._absences, self._sleeps = absences, sleeps
         self._loss: Happening | None = None
+        self._made: dict[int, float] = {}
+        self._lost_since: float | None = None
         self._failures: list[Happening] = []
         self._verdict = self._outage_begun = head.begun
         self._ended: float | None = None
@@ -144,6 +148,7 @@ class _Walk:
             return
         match each.event:
             case "connected":
+                self._made[each.connection] = t
                 self._turn(t, is_up=True)
             case "connecting":
                 self._turn(t, is_up=False)  # without the record of a loss, it was dropped
@@ -172,6 +177,7 @@ class _Walk:
         begun = max(self._since, last_sign_of_life(each, t))
         self._turn(begun, is_up=False)
         self._loss, self._verdict, self._outage_begun = each, t, begun
+        self._lost_since = self._made.pop(each.connection, None)
 
     def _fail(self, each: Happening, t: float) -> None:
         self.failed_connects += 1
@@ -205,6 +211,7 @@ class _Walk:
                 ended=max(t, begun),
                 ended_by=ended_by,
                 loss=loss,
+                since=None if loss is None else self._lost_since,
                 failures=failures,
                 is_ours=is_ours,
             )

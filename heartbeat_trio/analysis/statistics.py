@@ -54,8 +54,13 @@ def time_between(seconds: float, count: int) -> Estimate:
         return Estimate(None, n=count)
     if not count:
         return Estimate(None, low=float(2 * seconds / chi2.isf(ONE_SIDED, 2)))
-    low = float(2 * seconds / chi2.isf(TAIL, 2 * count + 2))
-    return Estimate(seconds / count, low, float(2 * seconds / chi2.ppf(TAIL, 2 * count)), count)
+    fewest, most = count_bounds(count)
+    return Estimate(seconds / count, seconds / most, seconds / fewest, count)
+
+
+def count_bounds(count: int) -> tuple[float, float]:
+    """The exact Poisson interval of a count that is not 0."""
+    return float(chi2.ppf(TAIL, 2 * count)) / 2, float(chi2.isf(TAIL, 2 * count + 2)) / 2
 
 
 def order_ranks(n: int, q: float) -> tuple[int | None, int | None]:
@@ -74,14 +79,27 @@ def median(values: Sequence[float]) -> Estimate:
     return Estimate(float(np.median(ordered)), bounds[0], bounds[1], len(ordered))
 
 
-def mean(values: Sequence[float]) -> Estimate:
-    """The mean with a bootstrap interval, for what is skewed; without interval below `MINIMUM_SAMPLE`."""
-    n = len(values)
-    if n < MINIMUM_SAMPLE:
-        return Estimate(float(np.mean(values)) if n else None, n=n)
-    sample = np.asarray(values, dtype=np.float64)
-    low, high = _bounds([sample[chosen].mean(axis=1) for chosen in _resamples(n)])
-    return Estimate(float(sample.mean()), low, high, n)
+def mean(values: Sequence[float], unfinished: Sequence[float] = ()) -> Estimate:
+    """The mean of lengths with a bootstrap interval, for what is skewed; without interval below `MINIMUM_SAMPLE`.
+
+    All time is shared among those that ended (Epstein and Sobel, JASA 48, 1953), since those whose end nobody saw are often
+    the longest ones; where none ended, ``low`` is a one-sided bound.
+
+    Args:
+        values: Of those that ended.
+        unfinished: How long those lasted, as far as they were seen, of which no end is known.
+    """
+    n, size = len(values), len(values) + len(unfinished)
+    sample = np.array([*values, *unfinished], dtype=np.float64)
+    if not n:
+        return time_between(float(sample.sum()), 0)
+    value = float(sample.sum()) / n
+    if size < MINIMUM_SAMPLE:
+        return Estimate(value, n=n)
+    has_ended = np.arange(size) < n
+    draws = [sample[chosen].sum(axis=1) / np.maximum(1, has_ended[chosen].sum(axis=1)) for chosen in _resamples(size)]
+    low, high = _bounds(draws)
+    return Estimate(value, low, high, n)
 
 
 def share_of_time(parts: Floats, wholes: Floats) -> Estimate:

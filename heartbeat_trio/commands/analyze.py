@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..exceptions import ConfigError
+from ..journal.records import SUFFIX
 from ..observe.printable import printable
 from .common import discard_stdout
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from ..analysis.report import Progress
 
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries of linear algebra read when they are loaded: in how many threads to work."""
 MODE = 0o644
 """Of a page: whoever may read the folder may read it."""
 
@@ -45,6 +48,8 @@ def analyze(options: AnalyzeOptions) -> int:
         raise ConfigError("name at least one folder of journals, such as ./journal; watch --journal writes one")
     if options.html is not None:
         _check_place(options.html)
+        _spare_journals(options.html)
+    _use_one_thread()
     from ..analysis.page import render_page
     from ..analysis.report import analyze as run
 
@@ -76,6 +81,12 @@ def print_schema() -> int:
     return 0
 
 
+def _use_one_thread() -> None:
+    """Our matrices are small: threads for them wait for each other only, for long where others use the machine too."""
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+
+
 def _print(text: str) -> None:
     """All at once; whoever reads may have seen enough, `head` for one."""
     try:
@@ -91,6 +102,12 @@ def _check_place(path: Path) -> None:
         return  # a pipe
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise ConfigError(f"--html {printable(str(path))!r} must be a file in a folder that can be written to")
+
+
+def _spare_journals(path: Path) -> None:
+    """A page under the name of a journal would replace what nobody can write again."""
+    if any(name.endswith((SUFFIX, SUFFIX + ".gz")) for name in (path.name, path.resolve().name)):
+        raise ConfigError(f"--html {printable(str(path))!r} is the name of a journal; name a page, such as report.html")
 
 
 def _write(path: Path, page: str) -> None:

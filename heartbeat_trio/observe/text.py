@@ -70,7 +70,9 @@ def describe(event: Event) -> str | None:
 def _describe_ping(event: Event) -> str | None:
     match event:
         case PongLate(rtt=rtt):
-            return f"late pong after {_ms(rtt)}" + ("" if event.blame is None else f" [{event.blame.value}]")
+            return ("late pong" if rtt is None else f"late pong after {_ms(rtt)}") + (
+                "" if event.blame is None else f" [{event.blame.value}]"
+            )
         case PongMissed(missed=1):
             return f"pong missed{_blame(event.blame, event.evidence)}"
         case PongMissed(missed=missed, blame=None):

@@ -85,11 +85,14 @@ def test_the_schema_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("", "name at least one folder"),
         ("/does/not/exist", "/does/not/exist"),
         ("EMPTY", "EMPTY"),
+        (__file__, "it is a file; name its folder"),
         ("FOLDER --zone Mars/Olympus", "zone 'Mars/Olympus' is not known: name one such as UTC, Europe/Berlin"),
         ("FOLDER --zone berlin", "zone 'berlin' is not known: perhaps Europe/Berlin"),
         ("FOLDER --zone ../../etc/passwd", "'../../etc/passwd' is not known"),
         ("FOLDER --html /does/not/exist/report.html", "must be a file in a folder that can be written to"),
         ("FOLDER --html EMPTY", "must be a file in a folder that can be written to"),
+        ("FOLDER --html FOLDER/2026-01-05.1-aa.0001.jsonl", "is the name of a journal"),
+        ("FOLDER --html FOLDER/old.jsonl.gz", "is the name of a journal"),
         ("FOLDER --output html", "html"),
     ],
 )
@@ -218,3 +221,17 @@ def test_a_missing_extra_is_told(truth: Truth) -> None:
     )
     assert (2, "") == (done.returncode, done.stdout)
     assert "analysis needs duckdb: pip install 'heartbeat-trio[analysis]'" in done.stderr
+
+
+def test_one_thread_is_enough_for_small_matrices(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told before numpy is loaded, and only where nobody chose a number."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "set, so that it is set back")
+        monkeypatch.delenv(name)
+    code, _, _ = run(capsys, "no such folder")
+
+    assert code == 2
+    assert [os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")] == ["3", "1", "1"]

@@ -91,6 +91,31 @@ def test_no_loss_is_a_bound() -> None:
     assert statistics.time_between(0.0, 0) == Estimate(None)
 
 
+def test_an_outage_without_an_end_is_not_forgotten() -> None:
+    """Three of 100 s and one that lasts until the records end, 3 days later: 3 repairs in all that time."""
+    span = session(ended=10 * DAY)
+    ended = [each for index in range(3) for each in outage(span, 1000 + index * DAY, 90)]
+    line = report(span, *begin(span), *ended, lost(7 * DAY, span, silent_for=10.0))
+
+    assert line.mttr == Estimate((300 + 3 * DAY + 10) / 3, None, None, 3)
+    assert line.recovery.n == 3
+    only = report(span, *begin(span), lost(7 * DAY, span, silent_for=10.0)).mttr
+    assert only.value is None
+    assert only.low == pytest.approx((3 * DAY + 10) / 2.995732)
+
+
+def test_the_mean_of_what_was_cut_off_is_unbiased() -> None:
+    """Exponential lengths of 100 s on average, of which nobody sees more than 80: those that ended last 37 s."""
+    lengths = np.random.default_rng(1).exponential(100, 2000)
+    ended, cut = lengths[lengths <= 80], np.full(int((lengths > 80).sum()), 80.0)
+    found = statistics.mean(ended.tolist(), cut.tolist())
+
+    assert found.low is not None
+    assert found.high is not None
+    assert 90 < found.low < 100 < found.high < 110
+    assert np.mean(ended) < 40
+
+
 def test_availability_needs_three_days_and_trouble_for_an_interval() -> None:
     """Two days say nothing of others, and days without trouble nothing of how bad it may be."""
     short, long = session(ended=2 * DAY), session(ended=9 * DAY)

@@ -83,7 +83,7 @@ def test_no_journal_at_all_is_a_clear_message(tmp_path: Path) -> None:
         load([tmp_path])
     with pytest.raises(ConfigError, match="there is no such folder; watch --journal FOLDER writes one"):
         load([tmp_path / "nowhere"])
-    with pytest.raises(ConfigError, match="there is no such folder"):
+    with pytest.raises(ConfigError, match="it is a file; name its folder"):
         load([good(tmp_path / "file")])
     with pytest.raises(ConfigError, match="no folder was named"):
         load([])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ import pytest
 from heartbeat_trio.analysis.findings import NotEnough
 from heartbeat_trio.analysis.patterns import find_patterns, idle, periods, together
 from heartbeat_trio.analysis.patterns.losses import losses
+from heartbeat_trio.analysis.spans import session_times
 from heartbeat_trio.analysis.tables import Happening, Line
 from tests.support.analysis_happenings import DAY, Life, Ping, journals_with
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 UTC = ZoneInfo("UTC")
 HOUR = 3600.0
+VENUE = (Line("desk", "ws://a.example/feed"), Line("desk", "ws://a.example/other"))
 
 
 def claims(lives: Sequence[Sequence[Life]], **more: object) -> tuple[Finding, ...]:
@@ -47,29 +50,30 @@ def test_losses_are_of_established_connections_only() -> None:
     """A failed attempt is none; the age is that of the connection; the next one ends it."""
     journals = journals_with([[Life(0, 100), Life(150, 400)]])
     failed = Happening(journals.happenings[1].at + 10, 110.0, "lost", "s0", 0, 1, {"cause": "connect_refused"}, "desk")
-    first, second = losses(
-        journals_with([[Life(0, 100), Life(150, 400)]]).__class__(
-            sources=journals.sources,
-            lines=journals.lines,
-            sessions=journals.sessions,
-            cells=journals.cells,
-            pings=journals.pings,
-            quick=journals.quick,
-            happenings=(*journals.happenings, failed),
-        )
-    )
+    first, second = losses(session_times(replace(journals, happenings=(*journals.happenings, failed))))
 
     assert (first.age, first.connection, first.cause) == (100, 1, "closed_by_peer")
-    assert first.back_at == first.at + 50
+    assert first.back_at == pytest.approx(first.at + 50, abs=1e-5)
     assert (second.age, second.back_at) == (250, None)
 
 
 def test_a_loss_in_or_just_after_a_stall_is_our_own() -> None:
-    """And so is one with the blame on us; one before the stall, or a minute after, is not."""
-    lives = [Life(0, 100), Life(110, 205), Life(210, 270), Life(280, 400, "pong_timeout", "LOCAL_STALL")]
-    found = losses(journals_with([lives], stalls=[(202.0, 20.0)]))
+    """And so is one with the blame on us; one before the stall is not, nor one that a peer told well after it."""
+    told = [Life(0, 100), Life(110, 202.1), Life(210, 270), Life(280, 400, "pong_timeout", "LOCAL_STALL")]
+    found = losses(session_times(journals_with([told], stalls=[(202.0, 20.0), (265.0, 1.0)])))
 
     assert [loss.is_ours for loss in found] == [False, True, False, True]
+    assert [loss.blame for loss in found] == [None, "LOCAL_STALL", None, "LOCAL_STALL"]
+
+
+def test_a_connection_of_unknown_age_has_no_part_in_patterns() -> None:
+    """The file with its beginning is gone: the report counts its loss, but nobody knows how old it was."""
+    journals = journals_with([[Life(0, 100), Life(150, 400)]])
+    cut = replace(journals, happenings=journals.happenings[1:])
+    times = session_times(cut)
+
+    assert sum(each.loss is not None for time in times for each in time.outages) == 2
+    assert [loss.age for loss in losses(times)] == [250]
 
 
 def test_a_rotation_after_24_hours_is_an_age() -> None:
@@ -81,6 +85,26 @@ def test_a_rotation_after_24_hours_is_an_age() -> None:
     assert finding.details == {"period": DAY, "is_age": True}
     assert finding.halves_agree
     assert finding.claim == "10 of 13 losses came when the connection was 24 h old (24 h to 24 h)."
+
+
+def test_old_connections_that_nobody_sees_make_no_age() -> None:
+    """A client that starts anew each day, and loses a connection in each at random: all ages are below a day."""
+    tested = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        lives = [Life(day * DAY, day * DAY + float(rng.uniform(0, DAY))) for day in range(60)]
+        lost = losses(session_times(journals_with([lives], days=60)))
+        tested.append(periods.periods(0, lost, 5.0, explained=False)[0][0].p)
+
+    assert len(lost) == 60
+    assert np.mean(np.array(tested) <= 0.05) <= 0.05
+
+
+def test_rotations_at_once_are_no_trouble_of_the_venue() -> None:
+    """Two lines that were begun together are closed together each day: that is their age, and nobody's outage."""
+    found = claims([chained([DAY] * 12), chained([DAY] * 12)], lines=VENUE)
+
+    assert [(each.kind, each.line) for each in found] == [("period", 0), ("period", 1)]
 
 
 def test_maintenance_each_six_hours_is_by_the_clock() -> None:
@@ -116,7 +140,7 @@ def test_random_losses_have_no_period() -> None:
     """In 60 months, no more than the procedure's share."""
     tested = []
     for seed in range(60):
-        lost = losses(journals_with([random_lives(seed)]))
+        lost = losses(session_times(journals_with([random_lives(seed)])))
         tested.append(min(test.p for test in periods.periods(0, lost, 5.0, explained=False)[0]))
 
     assert np.mean(np.array(tested) <= 0.05) <= 0.05
@@ -186,7 +210,7 @@ def test_a_peer_that_dies_while_data_flow_makes_no_threshold() -> None:
         lives.append(Life(begun, t + 10, "pong_timeout"))
         t += float(rng.uniform(10, 5000))
     journals = journals_with([lives], pings=pings)
-    test, _ = idle.idle_test(0, idle.idle_times(journals, losses(journals))[0])
+    test, _ = idle.idle_test(0, idle.idle_times(journals, losses(session_times(journals)))[0])
 
     assert test is not None
     assert test.p < 0.001
@@ -214,7 +238,7 @@ def test_a_proxy_that_closes_idle_connections() -> None:
         lives.append(Life(begun, t + 65.0))
         t += 100
     journals = journals_with([lives], pings=pings)
-    times = idle.idle_times(journals, losses(journals))[0]
+    times = idle.idle_times(journals, losses(session_times(journals)))[0]
 
     assert times.killed == pytest.approx([60.0] * 10)
     assert times.survived.max() < 60
@@ -253,6 +277,7 @@ def test_a_client_all_of_whose_lines_are_lost_while_others_live_is_local() -> No
     (finding,) = claims([common(MOMENTS), common(MOMENTS), [], []], lines=lines)
 
     assert (finding.kind, finding.details["lines"]) == ("local", (0, 1))
+    assert finding.details["cause"] == "way_out"
     assert "desk" in finding.claim
 
 
@@ -287,7 +312,7 @@ def test_independent_outages_are_together_by_chance_only() -> None:
     for seed in range(40):
         lives = [random_lives(4 * seed + line, down=600) for line in range(4)]
         journals = journals_with(lives)
-        wrong += any(test.p <= 0.01 for test in together.together(journals, losses(journals)))
+        wrong += any(test.p <= 0.01 for test in together.together(journals, losses(session_times(journals))))
 
     assert wrong <= 2
 
@@ -300,6 +325,16 @@ def test_stalls_are_ours_and_never_a_venues() -> None:
 
     assert (finding.kind, finding.n, finding.details["incidents"]) == ("local", 19, 19)
     assert "no peer is blamed" in finding.claim
+    assert "cause" not in finding.details
+
+
+def test_several_venues_at_once_are_not_called_one() -> None:
+    """Peers of two hosts closed at once: what they share is to blame, and no single venue."""
+    lines = (Line("desk", "ws://v.example/"), Line("desk", "ws://w.example/"))
+    (finding,) = claims([common(MOMENTS, "closed_by_peer"), common(MOMENTS, "closed_by_peer")], lines=lines)
+
+    assert "were lost at several venues at once" in finding.claim
+    assert finding.claim.endswith("what these venues share is the likely cause.")
 
 
 def test_a_stall_now_and_then_is_nobodys_concern() -> None:

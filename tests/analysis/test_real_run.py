@@ -13,8 +13,6 @@ import pytest
 
 from heartbeat_trio.analysis.report import analyze
 
-pytestmark = pytest.mark.alone
-
 CHILD = Path(__file__).parent.parent / "support" / "faulty_run.py"
 EXPECTED = {
     "freeze": ("pong_timeout", "PEER_SILENT"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from heartbeat_trio.analysis.findings import ReplayCurve, ReplayPoint
-from heartbeat_trio.analysis.replay import not_replayed, replay
+from heartbeat_trio.analysis.replay import not_replayed, p999_of, replay
 from heartbeat_trio.analysis.replay_detection import detection
 from heartbeat_trio.analysis.replay_player import losses_of
 from heartbeat_trio.analysis.replay_trace import look, record
@@ -19,6 +19,7 @@ from heartbeat_trio.analysis.suggest import mark_suggested
 from heartbeat_trio.analysis.tables import Happening, Journals
 from heartbeat_trio.config import HeartbeatPolicy
 from heartbeat_trio.events import PingRecord
+from tests.support.analysis_cells import cells_of
 from tests.support.replayed import Recorded, Truth, judge_live, record_live, to_journals
 
 QUICK = 0.25
@@ -332,3 +333,15 @@ def test_nothing_recorded_gives_an_empty_curve_of_no_losses() -> None:
 
     assert {(0, 0, False)} == {(each.losses, each.false_losses, each.is_censored) for each in points.values()}
     assert np.isfinite([each.detection_mean for each in points.values()]).all()
+
+
+def test_late_pongs_are_the_slowest_round_trips() -> None:
+    """They are in no sketch; where they are more than one in a thousand, the 99.9 % round trip is the timeout at least."""
+    cells = cells_of([np.full(100, np.log(0.03))], np.random.default_rng(1), misses=0.0)
+    total = int(cells.answered.sum())
+    few, many = (replace(cells, late=np.append(cells.late[:-1], late)) for late in (total // 1100, total // 900))
+
+    assert p999_of(cells, slice(0, 100), 3.0) == pytest.approx(0.033, abs=0.005)
+    assert p999_of(few, slice(0, 100), 3.0) == pytest.approx(0.033, abs=0.005)
+    assert p999_of(many, slice(0, 100), 3.0) == pytest.approx(3.0, rel=0.02)
+    assert np.isnan(p999_of(cells, slice(0, 0), 3.0))

@@ -210,6 +210,15 @@ def test_local_trouble_names_its_worst_hours() -> None:
     assert "Most stalls: 2023-11-14 22:00 UTC (2), 2023-11-15 03:00 UTC (1)." in advice.gain
 
 
+def test_lines_lost_at_once_without_a_stall_call_for_no_threads() -> None:
+    """The way out failed, and not the program: there is nothing to move into a thread."""
+    details = {"incidents": 9, "lines": (0, 1), "cause": "way_out"}
+    [advice] = advice_from(finding("local", details, line=None))
+
+    assert advice.change.startswith("nothing to set: look at the machine, its network")
+    assert "stall" not in advice.gain
+
+
 def test_confidence_needs_a_small_p_a_large_effect_and_both_halves() -> None:
     """One of them missing is one step less."""
     details = {"numbers": (8,), "zone": "UTC"}
@@ -264,6 +273,13 @@ def test_a_replay_calls_for_what_differs() -> None:
         " Weekdays were not compared yet (4 of 8 weeks)."
     )
     assert [] == list(advise(journals(), (), (), (curve(RECORDED),), REPORTS))
+
+
+def test_one_missed_pong_is_not_said_to_end_a_connection_on_which_data_come() -> None:
+    """Where data count as a sign of life, a late pong alone ends nothing."""
+    [advice] = advise(journals(), (), (), (curve(RECORDED, point(3, 1, 5.5, is_suggested=True)),), REPORTS)
+
+    assert "ends the connection then, unless data came meanwhile and count." in advice.against
 
 
 @pytest.mark.parametrize(("days", "confidence"), [(2.0, "low"), (7.0, "medium"), (14.0, "high")])

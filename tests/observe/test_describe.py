@@ -356,3 +356,8 @@ def test_a_pong_that_waited_for_us_says_so() -> None:
     assert text.describe_pong(delayed).startswith(
         "pong after 2.0 ms, but 2000.0 ms later for us [LOCAL_STALL: our own program"
     )
+
+
+def test_a_late_pong_of_unknown_time_tells_none() -> None:
+    """A pong whose round trip was not measured is late, and no more."""
+    assert text.describe(PongLate(at=1.0, ping=5, rtt=None)) == "late pong"

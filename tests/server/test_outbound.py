@@ -57,7 +57,12 @@ class OutboundMachine(RuleBasedStateMachine):
                 if is_sent:
                     self.deliver(entry)
                 else:
-                    self.ledgers[symbol].was_full = True
+                    ledger = self.ledgers[symbol]
+                    ledger.was_full = True
+                    if ledger.next <= ledger.replay_until and self.policy != "close":
+                        ledger.replay_until = (
+                            entry.quote.seq
+                        )  # what comes during a replay waits behind it, and belongs to it
 
     @rule(
         symbol=st.sampled_from(SYMBOLS),

@@ -69,7 +69,12 @@ def journals_with(
         for number, life in enumerate(lives[index], 1)
         for happening in _told(line.client, index, number, life)
     ]
-    told += [Happening(BEGIN + t, t, "local_stall", None, None, 0, {"seconds": long}, lines[0].client) for t, long in stalls]
+    told += [
+        Happening(BEGIN + t, t, "local_stall", f"s{index}", index, 0, {"seconds": long}, line.client)
+        for t, long in stalls
+        for index, line in enumerate(lines)
+        if line.client == lines[0].client
+    ]
     table = _table(pings) if pings else no_pings()
     return journals_of(no_cells(), lines=lines, happenings=told, sessions=sessions, pings=table)
 

@@ -8,24 +8,31 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
+from ..spans import session_times
 from ..tables import QUARTER
 from . import chance, compare, drift, idle, losses, periods, season, series, steps, together
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..findings import Finding, NotEnough
+    from ..spans import SessionTime
     from ..tables import Journals
     from .chance import Tested
 
 __all__ = ["find_patterns"]
 
 
-def find_patterns(journals: Journals, *, zone: ZoneInfo, seed: int = 0) -> tuple[tuple[Finding, ...], tuple[NotEnough, ...]]:
+def find_patterns(
+    journals: Journals, *, zone: ZoneInfo, seed: int = 0, times: Sequence[SessionTime] | None = None
+) -> tuple[tuple[Finding, ...], tuple[NotEnough, ...]]:
     """Look for every kind of pattern in all lines at once.
 
     Args:
         journals: What was read.
         zone: In which hours and days are told; UTC is looked at as well.
         seed: Of the shufflings: the same journals and seed give the same findings.
+        times: `session_times` of it, where they are known already.
 
     Returns:
         What was found, the least likely by chance first, and what could not be looked for yet.
@@ -37,7 +44,8 @@ def find_patterns(journals: Journals, *, zone: ZoneInfo, seed: int = 0) -> tuple
     missing = list(seasons.not_enough)
     tables = dict(series.hours(journals.cells))
     _levels(journals, tables, _alone(seasons, zone), zones, np.random.default_rng(seed), tests, missing)
-    _of_losses(journals, tests, missing)
+    lost = losses.losses(session_times(journals) if times is None else times)
+    _of_losses(journals, lost, tests, missing)
     compared, few = compare.slower(journals.lines, tables)
     tests += compared
     missing += few
@@ -90,10 +98,9 @@ def _levels(
         tests += stepped
 
 
-def _of_losses(journals: Journals, tests: list[Tested], missing: list[NotEnough]) -> None:
+def _of_losses(journals: Journals, lost: list[losses.Loss], tests: list[Tested], missing: list[NotEnough]) -> None:
     """Idle times, periods, and what several lines had at once."""
-    lost = losses.losses(journals)
-    idles, intervals = idle.idle_times(journals, lost), _intervals(journals)
+    idles, intervals, by_chance = idle.idle_times(journals, lost), _intervals(journals), list[losses.Loss]()
     for line in range(len(journals.lines)):
         explained = False
         if line in idles:
@@ -105,7 +112,9 @@ def _of_losses(journals: Journals, tests: list[Tested], missing: list[NotEnough]
         tested, few = periods.periods(line, own, intervals.get(line, 0.0), explained=explained)
         tests += tested
         missing += [few] if few is not None else []
-    tests += together.together(journals, lost)
+        by_chance += periods.unexplained(own, [test for test in tested if test.p <= chance.Q / 10])
+    by_chance.sort(key=lambda loss: (loss.at, loss.line))
+    tests += together.together(journals, by_chance)
 
 
 def _intervals(journals: Journals) -> dict[int, float]:

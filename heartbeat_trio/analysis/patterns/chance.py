@@ -154,7 +154,10 @@ def halves(values: Floats) -> tuple[Floats, Floats]:
 
 
 def both_halves(differences: Floats) -> bool:
-    """Whether each half by itself says the same: greater than 0 at 5 %, and at least half as much as all of it."""
+    """Whether each half by itself says the same: at least half as much as all of it, and greater than 0.
+
+    The latter at 6.5 %, since four blocks cannot give a p below 1 in 16.
+    """
     whole = shift(differences)[0]
     sign = 1 if whole >= 0 else -1
     return all(

@@ -37,10 +37,9 @@ SURVIVORS = 5
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Idle times of one line in seconds: those survived, those that killed, and the Unix time of each."""
+    """Idle times of one line in seconds: those survived, those that killed, and the Unix time of the latter."""
 
     survived: Floats
-    survived_at: Floats
     killed: Floats
     killed_at: Floats
 
@@ -68,11 +67,9 @@ def idle_times(journals: Journals, lost: list[Loss]) -> dict[int, Idle]:
         journals, lost, (session, connection), follows, lives, (idle, active, sent, fate)
     )
     survived = answered & ~np.isnan(idle)
-    at = pings.at[rows]
     return {
         each: Idle(
             idle[survived & (line == each)],
-            at[survived & (line == each)],
             killed[killed_line == each],
             killed_at[killed_line == each],
         )

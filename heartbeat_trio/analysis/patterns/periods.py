@@ -1,8 +1,8 @@
 """Losses with a fixed period: at one age of the connection (such as a rotation after 24 h), or by the clock.
 
-Ages: of connections that are lost by chance, at a constant rate whatever it is, at most a fraction ``w / e`` dies within any
-window of ages ``[c, c + w c]``, since ``x exp(-x)`` is at most ``1 / e``. More than a binomial law allows, considering every
-window that begins at an age seen, is a pattern.
+Ages: of connections that are lost by chance, at a constant rate whatever it is, at most a fraction ``w`` dies within any
+window of ages ``[c, c + w c]``: the law of their ages falls from 0 on, even if a client that starts anew each day shows none
+of the old ones. More than a binomial law allows, considering every window that begins at an age seen, is a pattern.
 
 The clock: cycles are turned against each other at random in thought; a part of the cycle then has as many losses as a
 binomial law gives it. Losses that come in bursts count once for each cycle and part.
@@ -61,6 +61,12 @@ def periods(line: int, lost: list[Loss], interval: float, *, explained: bool) ->
     return [by_age, by_clock], None
 
 
+def unexplained(lost: list[Loss], tests: list[Tested]) -> list[Loss]:
+    """Losses that no test's age explains."""
+    ages = [parts(test.finding.effect)[0] for test in tests if test.finding and test.finding.details["is_age"]]
+    return [loss for loss in lost if not any(abs(loss.age - age) <= WIDTH * age for age in ages)]
+
+
 def _is_same(age: Finding, clock: Finding) -> bool:
     multiple = parts(age.effect)[0] / parts(clock.effect)[0]
     return round(multiple) >= 1 and abs(multiple - round(multiple)) < 0.1
@@ -79,7 +85,7 @@ def _ages(line: int, lost: list[Loss], interval: float) -> Tested:
     late = interval if any(loss.cause == "pong_timeout" for loss in lost) else 0.0
     width = np.maximum(WIDTH * ordered, max(10.0, late))
     count = np.searchsorted(ordered, ordered + width, side="right") - np.arange(n)
-    chance = np.minimum(1.0, width / np.maximum(1.0, ordered) / np.e)
+    chance = np.minimum(1.0, width / np.maximum(1.0, ordered))
     p = np.where(ordered >= YOUNGEST, np.minimum(1.0, n * binom.sf(count - 2, n - 1, chance)), 1.0)
     best = int(np.argmin(p))
     few = count[best] < max(FEW, PART * n)

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..findings import Estimate, Finding, NotEnough
 from . import chance
-from .series import DAY, Hours, by_day, hours, offsets, percent
+from .series import Hours, by_day, hours, offsets, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -297,6 +297,3 @@ def without(table: Hours, found: Sequence[Finding], zones: dict[str, ZoneInfo]) 
             hour = (table.begin + offsets(table.begin, zones[name])) // 3600 % 24
             level[np.isin(hour, numbers)] -= np.log1p(chance.parts(finding.effect)[0])
     return level
-
-
-__all__ = ["DAY", "SeasonTest", "Seasons", "findings", "look", "without"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..tables import GAMMA, QUARTER
+from ..tables import GAMMA
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -124,19 +124,6 @@ def by_day(table: Hours, values: Floats) -> tuple[Ints, Floats]:
     return days, matrix
 
 
-def moment_after(table: Hours) -> float:
-    """Unix time of the end of a series."""
-    return float(table.begin[-1] + HOUR)
-
-
-def text_of_time(at: float, zone: ZoneInfo) -> str:
-    """A moment for people, with its zone."""
-    return f"{datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M} {zone.key}"
-
-
 def percent(fraction: float) -> str:
     """A fraction as a percentage, with a digit more where it is small."""
     return f"{100 * fraction:.0f} %" if abs(fraction) >= 0.1 else f"{100 * fraction:.2g} %"
-
-
-__all__ = ["DAY", "HOUR", "QUARTER", "Hours", "by_day", "hours", "moment_after", "offsets", "percent", "text_of_time"]

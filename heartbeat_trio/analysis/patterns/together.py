@@ -4,7 +4,8 @@ An outage begins with the loss of a connection and ends with the next one. Outag
 begin within `APART` of each other. Several clients whose lines to a venue fail at once have the venue in common; a client
 all of whose lines fail, while others' do not, has itself to blame, or its network. Where only one client was read, its lines
 to other hosts decide, or else what the losses themselves tell: whether a peer closed, or was silent although its kernel
-acknowledged. Whatever happened in or just after a local stall is never put down to a venue.
+acknowledged. Whatever happened in or just after a local stall is never put down to a venue; and connections that were made
+together and end at the same age, such as 24 h, are no trouble of anybody's.
 
 How many such events chance gives: were each line's outages shifted by a random time of its own around the circle of the
 data (which leaves everything within a line as it is), an outage would meet another line's with the probability that is the
@@ -19,18 +20,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 import numpy as np
 from scipy.stats import poisson
 
 from ...observe.printable import printable
-from ..findings import Estimate, Finding
+from ..findings import Finding
+from ..statistics import wilson
 from .chance import Tested
-from .losses import stalls
 from .series import HOUR, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ..findings import Estimate
     from ..tables import Floats, Journals
     from .losses import Loss
 
@@ -250,23 +253,23 @@ def _finding(
     share = min(1.0, inside / total)
     name = printable(scope.name)
     whose = f"at {name}" if name else "at several venues"
+    blame = "that points to the venue rather than to us" if name else "what these venues share is the likely cause"
     claim = (
-        f"{len(apart)} times several clients or connections lost {whose} at once, {percent(share)} of all outages there:"
-        " that was the venue's, not ours."
+        f"{len(apart)} times several clients or connections were lost {whose} at once, {percent(share)} of all outages"
+        f" there: {blame}."
         if scope.side == "venue_wide"
         else f"{len(apart)} times all connections of {name} were lost at once, {percent(share)} of its outages: its own"
         " machine, its network or the way out is the likely cause, not the venues."
     )
-    return _record(scope.side, claim, _share(inside, total, len(apart)), apart, p, span, lines)
+    finding = _record(scope.side, claim, _share(inside, total, len(apart)), apart, p, span, lines)
+    if scope.side == "venue_wide":
+        return finding
+    return msgspec.structs.replace(finding, details={**finding.details, "cause": "way_out"})
 
 
 def _share(part: int, whole: int, n: int) -> Estimate:
-    """A fraction with its Wilson interval."""
-    z2 = 1.96**2
-    share = min(1.0, part / whole)
-    centre, spread = share + z2 / (2 * whole), 1.96 * np.sqrt(share * (1 - share) / whole + z2 / (4 * whole**2))
-    bottom = 1 + z2 / whole
-    return Estimate(value=share, low=float((centre - spread) / bottom), high=float((centre + spread) / bottom), n=n)
+    """A fraction with its Wilson interval; ``n`` is of what the finding is about."""
+    return msgspec.structs.replace(wilson(min(part, whole), whole), n=n)
 
 
 def _record(
@@ -297,15 +300,14 @@ def _record(
 
 def _stalls(journals: Journals) -> Iterable[Tested]:
     """Whether a client's program did not run, or its clock was set, in more than one hour a week."""
-    ended = stalls(journals)
-    cells = journals.cells
+    cells, stalled = journals.cells, [each for each in journals.happenings if each.event == "local_stall"]
     for client in dict.fromkeys(line.client for line in journals.lines):
         lines = tuple(index for index, line in enumerate(journals.lines) if line.client == client)
         sessions = [each for each in journals.sessions if each.line in lines]
         mine = np.isin(cells.line, lines)
         hours = set((cells.begin[mine & (cells.ours > 0)] // HOUR).tolist())
-        shift = {each.writer: each.begun_at - each.begun for each in sessions}
-        hours |= {int((t + shift[name]) // HOUR) for name in shift for t, _ in ended.get(name, [])}
+        writers = {each.writer for each in sessions}
+        hours |= {int(each.at // HOUR) for each in stalled if each.writer in writers}
         if not hours or not sessions:
             continue
         span = (min(each.begun_at for each in sessions), max(each.ended_at for each in sessions))
