@@ -63,6 +63,11 @@ class ByteStream(trio.abc.Stream):
     def unread_bytes(self) -> int:
         """How many bytes have arrived but were not received yet."""
 
+    @property
+    def quick_send(self) -> Callable[[bytes], int]:
+        """The quickest way to do what `send_nowait` does; it may also raise `OSError`, and `BlockingIOError` when full."""
+        return self.send_nowait
+
     @abstractmethod
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """Hand over as many bytes as go without waiting; return how many (0: full).
@@ -122,6 +127,11 @@ class Transport(ABC):
         Urgent bytes (control messages) overtake data that has not begun. A broken connection is not reported here:
         `receive` does that.
         """
+
+    @property
+    def put_now(self) -> Callable[[bytes], bool] | None:
+        """The quickest way to `put` data while nothing is queued, where there is one; False: it took nothing."""
+        return None
 
     @abstractmethod
     def withdraw(self, outgoing: Outgoing) -> bool:

@@ -67,6 +67,11 @@ class StreamTransport(Transport):
         """See `Transport.put`."""
         return self._output.put(data, urgent=urgent)
 
+    @property
+    def put_now(self) -> Callable[[bytes], bool] | None:
+        """See `Transport.put_now`."""
+        return self._output.put_now if self._output.is_quick else None
+
     def withdraw(self, outgoing: Outgoing) -> bool:
         """See `Transport.withdraw`."""
         assert isinstance(outgoing, Entry)  # noqa: S101 - `put` made it
