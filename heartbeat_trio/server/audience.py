@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from .outbound import BURST
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from .client import Client
     from .feed import Entry
 
-    PutNow = Callable[[bytes], bool]
+    Send = Callable[[bytes], int]
 
 TURN = 32
 """Clients that are served between two looks at the clock."""
@@ -53,8 +55,8 @@ class Single:
 
     @property
     def is_calm(self) -> bool:
-        """Whether the client can be in a group."""
-        return self._calm > 0 and self._calm >= len(self.client.outbound) and self.client.transport.put_now is not None
+        """Whether the client has been in step for long enough to join a group."""
+        return self._calm > 0 and self._calm >= len(self.client.outbound)
 
 
 class Group:
@@ -66,56 +68,85 @@ class Group:
         part: Called with a client that could not take its quotes; it calls `remove`.
     """
 
-    __slots__ = ("_data", "_part", "_sending", "_unserved", "delivered", "encoding", "fresh", "is_due", "members", "symbols")
+    __slots__ = (
+        "_clients", "_data", "_next", "_part", "_sending", "_sends", "delivered", "encoding", "fresh", "is_due", "symbols"
+    )  # fmt: skip
 
     def __init__(self, encoding: str, symbols: frozenset[str], part: Callable[[Client], None]) -> None:
         self.encoding = encoding
         self.symbols = symbols
-        self.members: dict[Client, PutNow] = {}
         self.fresh: list[Entry] = []
         self.is_due = False
         self.delivered = 0
         """Quotes that were sent through this group."""
         self._part = part
+        self._clients: list[Client] = []
+        self._sends: list[Send] = []  # beside the clients, as the loop over them is all that a delivery costs
+        self._next = 0
         self._sending: list[Entry] = []
         self._data = b""
-        self._unserved: list[tuple[Client, PutNow]] = []
 
-    def serve(self) -> bool:
-        """Send the quotes to the next few members; True if every member has all of them."""
-        if not self._unserved:
-            self._begin()
-        turn = self._unserved[-TURN:]
-        data, refused = self._data, []
-        for client, put_now in turn:
-            if not put_now(data):
-                refused.append(client)
-        for client in refused:
-            self._part(client)  # while it still counts as unserved
-        del self._unserved[len(self._unserved) - len(turn) + len(refused) :]
-        self.delivered += (len(turn) - len(refused)) * len(self._sending)
-        return not self._unserved and not self.fresh
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def add(self, client: Client, send: Send) -> None:
+        """Take in a client, while nothing is due."""
+        self._clients.append(client)
+        self._sends.append(send)
+        self._next = len(self._clients)
 
     def remove(self, client: Client) -> list[Entry]:
-        """Take a member out; the quotes that it was not sent yet."""
-        member = (client, self.members.pop(client))
-        if member not in self._unserved:
-            return list(self.fresh)
-        self._unserved.remove(member)
-        return self._sending + self.fresh
+        """Take a client out; the quotes that it was not sent yet."""
+        index = self._clients.index(client)
+        del self._clients[index], self._sends[index]
+        if index >= self._next:
+            return self._sending + self.fresh
+        self._next -= 1
+        return list(self.fresh)
+
+    def serve(self) -> bool:
+        """Send the quotes to the next few clients; True if every client has all of them."""
+        if self._next == len(self._clients):
+            self._begin()
+        begin, end = self._next, min(self._next + TURN, len(self._clients))
+        odd = self._send(begin, end)
+        full = [client for client, sent in odd if not sent]
+        for client in full:
+            self._part(client)  # it still counts as one that was not sent them
+        self._next = end - len(full)
+        self.delivered += (self._next - begin) * len(self._sending)
+        for client, sent in odd:
+            if sent:
+                client.transport.put_rest(self._data, sent)  # which parts it from us, as one that was
+        return self._next == len(self._clients) and not self.fresh
+
+    def _send(self, begin: int, end: int) -> list[tuple[Client, int]]:
+        """Write the same bytes to each of some clients; who did not take all of them, and how many it took."""
+        data, size = self._data, len(self._data)
+        odd = []
+        for index, send in enumerate(self._sends[begin:end], begin):
+            try:
+                sent = send(data)
+            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                sent = 0  # full, or broken, which the client's own way out meets as well
+            if sent != size:
+                odd.append((self._clients[index], sent))
+        return odd
 
     def _begin(self) -> None:
         """Take what is fresh, all in one piece. More than a burst is for each client's own policy to decide."""
+        if not self.fresh:
+            return
         self._sending, self.fresh = self.fresh, []
-        self._unserved = list(self.members.items())[::-1]
+        self._next = 0
         if len(self._sending) > BURST:
-            for client in list(self.members):
+            for client in list(self._clients):
                 self._part(client)
         self._data = b"".join(map(self._encode, self._sending))
 
     def _encode(self, entry: Entry) -> bytes:
-        """By any member that is not closing: who is encodes to nothing."""
-        for client in self.members:
+        """By any client that is not closing: who is encodes to nothing."""
+        for client in self._clients:
             data = entry.encoded(self.encoding, client.transport.encode)
             if data:
                 return data

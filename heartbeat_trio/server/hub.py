@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -98,12 +99,14 @@ class Hub:
             self._audiences[symbol][single] = None
         if unsent:
             self._make_due(single)
-        if place is not None and not place.members:
+        if place is not None and not len(place):
             self._dissolve(place)
         return single
 
     def _part(self, client: Client) -> None:
-        self._set_apart(client)
+        """A client of a group can no longer be sent what the others are sent."""
+        if isinstance(self._places.get(client), Group):
+            self._set_apart(client)
 
     def _dissolve(self, group: Group) -> None:
         self._delivered += group.delivered
@@ -116,8 +119,10 @@ class Hub:
     def _join(self, single: Single) -> None:
         """Put a client that is in step, if it still is, to the others of its kind. No group is in the midst of sending."""
         client = single.client
-        put_now = client.transport.put_now
-        if put_now is None or not client.is_in_step or self._places.get(client) is not single:
+        if not client.is_in_step or self._places.get(client) is not single:
+            return
+        send = client.transport.lend(partial(self._part, client))
+        if send is None:
             return
         key = client.transport.encoding, frozenset(client.outbound.symbols)
         group = self._groups.get(key)
@@ -127,7 +132,7 @@ class Hub:
                 self._audiences[symbol][group] = None
         for symbol in group.symbols:
             del self._audiences[symbol][single]
-        group.members[client] = put_now
+        group.add(client, send)
         self._places[client] = group
 
     # -- what is published -------------------------------------------------------------------------------------------

@@ -128,10 +128,17 @@ class Transport(ABC):
         `receive` does that.
         """
 
-    @property
-    def put_now(self) -> Callable[[bytes], bool] | None:
-        """The quickest way to `put` data while nothing is queued, where there is one; False: it took nothing."""
+    def lend(self, recall: Callable[[], None]) -> Callable[[bytes], int] | None:  # noqa: ARG002 - the default has none
+        """`ByteStream.quick_send`, for who sends the same to many; None if there is none, or something is queued.
+
+        Bytes of whole messages may be sent with it until `recall` is called: from then on something is queued, or nothing
+        can be sent any more. What it took only a part of goes to `put_rest`.
+        """
         return None
+
+    def put_rest(self, data: bytes, sent: int) -> None:
+        """Send the rest of what was begun with what `lend` gave, before anything else."""
+        raise NotImplementedError  # nothing was lent
 
     @abstractmethod
     def withdraw(self, outgoing: Outgoing) -> bool:

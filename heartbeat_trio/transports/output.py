@@ -68,7 +68,7 @@ class OutputBuffer:
         self._spacing = spacing
         below = bytes_below(stream) if isinstance(stream, trio.abc.Stream) else None
         self._direct = below if below is stream and not spacing else None
-        self._quick_send = None if self._direct is None else self._direct.quick_send
+        self._recall: Callable[[], None] | None = None
         self._below = below
         self._can_stamp = below is not None
         if below is not None:
@@ -81,6 +81,7 @@ class OutputBuffer:
         self._progress = trio.Event()
         self.unsent_bytes = 0
         self.is_broken = False
+        self._has_ended = False
 
     def put(
         self, data: bytes, *, urgent: bool = False, slot: str | None = None, on_sent: Callable[[float], None] | None = None
@@ -108,35 +109,26 @@ class OutputBuffer:
             self._on_overflow()
         return entry
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether `put_now` can ever do anything."""
-        return self._quick_send is not None
+    def lend(self, recall: Callable[[], None]) -> Callable[[bytes], int] | None:
+        """See `Transport.lend`."""
+        if self._direct is None or self.is_broken or self._has_ended or self._is_writing or self.unsent_bytes:
+            return None
+        self._recall = recall
+        return self._direct.quick_send
 
-    def put_now(self, data: bytes) -> bool:
-        """What `put` does, at less cost, while nothing is queued; False if it is, or if nothing can be sent: `put` does it."""
-        quick_send = self._quick_send
-        if quick_send is None or self.unsent_bytes:
-            return False
-        try:
-            sent = quick_send(data)
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-            return False  # full, or broken, which `put` meets as well
-        if sent == len(data):
-            return True
-        if sent == 0:
-            return False
+    def put_rest(self, data: bytes, sent: int) -> None:
+        """See `Transport.put_rest`."""
         entry = Entry(data, None, None)
         entry.has_begun = True
         self._writing = [entry]
         self._rest = data[sent:]
         self.unsent_bytes = len(data)
         self._start_writer()
-        return True
 
-    def end_quick(self) -> None:
-        """From now on `put_now` does nothing: who shares bytes with others would not notice that this is the end."""
-        self._quick_send = None
+    def end(self) -> None:
+        """Nothing more is lent: what comes now is the last of it."""
+        self._has_ended = True
+        self._call_back()
 
     async def send(self, data: bytes) -> bool:
         """Send and wait until it was handed over; False if the connection broke first.
@@ -173,7 +165,7 @@ class OutputBuffer:
     def fail(self) -> None:
         """The stream is broken or was given up: forget what is queued, and wake everybody who waits."""
         self.is_broken = True
-        self.end_quick()
+        self._call_back()
         self._urgent.clear()
         self._data.clear()
         self.unsent_bytes = 0
@@ -215,6 +207,7 @@ class OutputBuffer:
 
     def _start_writer(self) -> None:
         self._is_writing = True
+        self._call_back()
         self._nursery.start_soon(self._write, name=f"writer {self._name}")
 
     async def _write(self) -> None:  # noqa: ASYNC910 - nobody awaits it
@@ -233,6 +226,12 @@ class OutputBuffer:
             self.fail()
         finally:
             self._is_writing = False
+
+    def _call_back(self) -> None:
+        """Take back what was lent."""
+        recall, self._recall = self._recall, None
+        if recall is not None:
+            recall()
 
     def _gather(self) -> bool:
         """Make the next write of whole messages: all that is urgent, or as much data as fits; False if there is none."""

@@ -67,10 +67,13 @@ class StreamTransport(Transport):
         """See `Transport.put`."""
         return self._output.put(data, urgent=urgent)
 
-    @property
-    def put_now(self) -> Callable[[bytes], bool] | None:
-        """See `Transport.put_now`."""
-        return self._output.put_now if self._output.is_quick else None
+    def lend(self, recall: Callable[[], None]) -> Callable[[bytes], int] | None:
+        """See `Transport.lend`. There is none under TLS, nor once we have said goodbye."""
+        return self._output.lend(recall)
+
+    def put_rest(self, data: bytes, sent: int) -> None:
+        """See `Transport.put_rest`."""
+        self._output.put_rest(data, sent)
 
     def withdraw(self, outgoing: Outgoing) -> bool:
         """See `Transport.withdraw`."""

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.fanout_servers import SIZE, SPAN, Job, clock, names
+from tests.support.fanout_servers import SIZE, SPAN, WARM_UP, Job, clock, names
 from tests.support.raw_clients import TEXT, encode_frame, request
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def run(peer: str, job: Job, *, stall: bool = False, watch: bool = False, latenc
         child.stdin.write("begin\n")
         child.stdin.flush()
         taken: list[int] = []
-        drain(sockets, job.clients * job.symbols * job.ticks * FRAME, taken if latencies else None)
+        drain(sockets, job.clients * job.symbols * (WARM_UP + job.ticks) * FRAME, taken if latencies else None)
         child.stdin.write("end\n")
         child.stdin.flush()
         told = json.loads(child.stdout.readline())
