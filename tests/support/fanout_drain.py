@@ -22,15 +22,23 @@ TIMEOUT = 60.0
 
 
 class Cost(NamedTuple):
-    """What one run cost the server, in CPU seconds, and how old the quotes were when they came (in microseconds)."""
+    """What one run cost the server, in CPU seconds, and how old the quotes were when they came (in microseconds).
+
+    Attributes:
+        cpu: All of it.
+        longest: The longest that one task kept the loop, if it was watched.
+        delivered: Quotes that were sent to the clients, as ours counts them; those who stall included.
+        latencies: In the order in which the quotes came, if they were asked for.
+    """
 
     cpu: float
     longest: float
+    delivered: int
     latencies: list[int]
 
     def percentile(self, percent: float) -> float:
-        """Of the latencies."""
-        ordered = sorted(self.latencies)
+        """Of the latencies of the second half: by then, who does not read is full."""
+        ordered = sorted(self.latencies[len(self.latencies) // 2 :])
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
@@ -45,9 +53,13 @@ def pin(core: int, pid: int = 0) -> None:
         os.sched_setaffinity(pid, {cores[core % len(cores)]})
 
 
-def connect(port: int, symbols: list[str] | None) -> socket.socket:
-    """One client that has done the handshake, and has subscribed if it is told to."""
-    sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+def connect(port: int, symbols: list[str] | None, *, room: int | None = None) -> socket.socket:
+    """One client that has done the handshake, and has subscribed if it is told to; `room`: of its receive buffer."""
+    sock = socket.socket()
+    sock.settimeout(TIMEOUT)
+    if room is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    sock.connect(("127.0.0.1", port))
     sock.sendall(request())
     head = b""
     while b"\r\n\r\n" not in head:
@@ -117,7 +129,7 @@ def run(peer: str, job: Job, *, stall: bool = False, watch: bool = False, latenc
             raise NotInstalled(line)
         symbols = names(job.symbols) if peer == "ours" else None
         sockets += [connect(int(line), symbols) for _ in range(job.clients)]
-        stalled = [connect(int(line), symbols)] if stall else []
+        stalled = [connect(int(line), symbols, room=4096)] if stall else []
         time.sleep(0.2)  # what connecting costs is not measured
         child.stdin.write("begin\n")
         child.stdin.flush()
@@ -128,7 +140,7 @@ def run(peer: str, job: Job, *, stall: bool = False, watch: bool = False, latenc
         told = json.loads(child.stdout.readline())
         for sock in stalled:
             sock.close()
-        return Cost(told["cpu"], told["longest"], taken)
+        return Cost(told["cpu"], told.get("longest", 0.0), int(told.get("delivered", 0)), taken)
     finally:
         child.kill()
         child.wait()

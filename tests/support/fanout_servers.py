@@ -1,8 +1,8 @@
 """Servers that send the same quotes to many WebSocket clients: ours, and its peers as their documentation recommends.
 
 Usage: fanout_servers.py PEER CLIENTS SYMBOLS TICKS INTERVAL [watch]. Prints the port; begins at the first line of its input,
-ends at the second, and then prints one JSON object: the CPU seconds between the two, and with `watch` the longest time (of
-CPU, in seconds) that one task of ours kept the loop.
+ends at the second, and then prints one JSON object: the CPU seconds of it all but the first ticks. With `watch`, ours also
+tells the longest time (of CPU, in seconds) that one task kept the loop, and gives each client little room in the kernel.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ SIZE = 85
 STREAM = "s"
 FIRST, SPAN = 100_000, 900_000
 SEND_BUFFER = 32 * 1024
-"""Bytes that the kernel keeps for one of our clients: a client that stalls is full soon. The peers get the default."""
+"""Bytes that the kernel keeps for one client with `watch`: one that stalls is full soon."""
 WARM_UP = 3
 """Ticks before the measured ones: what is done once for each client is not what is measured."""
+
+
+Told = dict[str, float]
 
 
 class Job(NamedTuple):
@@ -81,12 +84,17 @@ def say(what: object) -> None:
     print(what, flush=True)
 
 
+def tell(told: Told) -> None:
+    """What was measured, as JSON."""
+    say(json.dumps(told))
+
+
 class Steps(trio.abc.Instrument):
     """The longest time that a task kept the loop, in CPU seconds: that others want this core is not our doing."""
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self._began = 0.0
+        self._began = time.thread_time()
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Trio calls it."""
@@ -97,11 +105,11 @@ class Steps(trio.abc.Instrument):
         self.longest = max(self.longest, time.thread_time() - self._began)
 
 
-# -- on Trio -----------------------------------------------------------------------------------------------------------------
+# -- on Trio ------------------------------------------------------------------------------------------------------------
 
 
-async def measure(job: Job, tick: Callable[[int], Awaitable[None]], *, watch: bool = False) -> None:
-    """Wait for the begin, tick on schedule, wait for the end, and say what it cost."""
+async def measure(job: Job, tick: Callable[[int], Awaitable[None]], *, watch: bool = False) -> Told:
+    """Wait for the begin, tick on schedule, wait for the end; what it cost."""
     await trio.to_thread.run_sync(sys.stdin.readline)
     began, start, steps = 0.0, trio.current_time(), Steps()
     for number in range(WARM_UP + job.ticks):
@@ -112,7 +120,7 @@ async def measure(job: Job, tick: Callable[[int], Awaitable[None]], *, watch: bo
                 trio.lowlevel.add_instrument(steps)
         await tick(number + 1)
     await trio.to_thread.run_sync(sys.stdin.readline)
-    say(json.dumps({"cpu": time.process_time() - began, "longest": steps.longest}))
+    return {"cpu": time.process_time() - began, "longest": steps.longest}
 
 
 class TickSource:
@@ -125,6 +133,7 @@ class TickSource:
         self._job = job
         self._watch = watch
         self.has_ended = trio.Event()
+        self.told: Told = {}
 
     async def prepare(self) -> None:
         """Nothing to do."""
@@ -136,21 +145,23 @@ class TickSource:
         async def tick(seq: int) -> None:
             publish([Quote(*fields(symbol, seq)) for symbol in self.symbols])
 
-        await measure(self._job, tick, watch=self._watch)
+        self.told = await measure(self._job, tick, watch=self._watch)
         self.has_ended.set()
 
 
 async def serve_ours(job: Job, *, watch: bool) -> None:
     """heartbeat_trio."""
     [below] = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=2048)
-    below.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    if watch:
+        below.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     listener: Any = SocketListener(below)
     source = TickSource(job, watch=watch)
     policy = ServerPolicy(max_clients=job.clients + 1, idle_timeout=600)
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_quotes, source, ws=listener, policy=policy))
+        server = await nursery.start(partial(serve_quotes, source, ws=listener, policy=policy))
         say(listener.port)
         await source.has_ended.wait()
+        tell(source.told | {"delivered": server.statistics().delivered})
         nursery.cancel_scope.cancel()
 
 
@@ -176,7 +187,7 @@ async def serve_bare(job: Job) -> None:
         for each in sockets:
             each.send(frame)
 
-    await measure(job, tick)
+    tell(await measure(job, tick))
 
 
 async def serve_trio_websocket(job: Job, *, in_turn: bool = False) -> None:
@@ -203,12 +214,12 @@ async def serve_trio_websocket(job: Job, *, in_turn: bool = False) -> None:
     async with trio.open_nursery() as nursery:
         server = await nursery.start(partial(trio_websocket.serve_websocket, handle, "127.0.0.1", 0, None))
         say(server.port)
-        await measure(job, tick)
+        tell(await measure(job, tick))
         nursery.cancel_scope.cancel()
 
 
 async def serve_websockets_trio(job: Job) -> None:
-    """websockets on Trio: its `broadcast`."""
+    """The websockets library on Trio: its `broadcast`."""
     from websockets.trio.server import broadcast, serve
 
     clients: set[Any] = set()
@@ -222,17 +233,17 @@ async def serve_websockets_trio(job: Job) -> None:
             await broadcast(clients, payload, text=True)
 
     async with trio.open_nursery() as nursery:
-        options = {"host": "127.0.0.1", "ping_interval": None, "compression": None}
+        options: dict[str, Any] = {"host": "127.0.0.1", "ping_interval": None, "compression": None}
         server = await nursery.start(partial(serve, handle, 0, **options))
         say(server.listeners[0].socket.getsockname()[1])
-        await measure(job, tick)
+        tell(await measure(job, tick))
         nursery.cancel_scope.cancel()
 
 
-# -- on asyncio --------------------------------------------------------------------------------------------------------------
+# -- on asyncio ---------------------------------------------------------------------------------------------------------
 
 
-async def measure_asyncio(job: Job, tick: Callable[[int], Awaitable[None]]) -> None:
+async def measure_asyncio(job: Job, tick: Callable[[int], Awaitable[None]]) -> Told:
     """The same as `measure`."""
     await asyncio.to_thread(sys.stdin.readline)
     began, start = 0.0, time.monotonic()
@@ -242,7 +253,7 @@ async def measure_asyncio(job: Job, tick: Callable[[int], Awaitable[None]]) -> N
             began = time.process_time()
         await tick(number + 1)
     await asyncio.to_thread(sys.stdin.readline)
-    say(json.dumps({"cpu": time.process_time() - began, "longest": 0.0}))
+    return {"cpu": time.process_time() - began}
 
 
 async def serve_picows(job: Job) -> None:
@@ -262,11 +273,11 @@ async def serve_picows(job: Job) -> None:
 
     server = await picows.ws_create_server(lambda _request: Listener(), "127.0.0.1", 0, backlog=2048)
     say(server.sockets[0].getsockname()[1])
-    await measure_asyncio(job, tick)
+    tell(await measure_asyncio(job, tick))
 
 
 async def serve_websockets_asyncio(job: Job) -> None:
-    """websockets on asyncio: its `broadcast`."""
+    """The websockets library on asyncio: its `broadcast`."""
     from websockets.asyncio.server import broadcast, serve
 
     clients: set[Any] = set()
@@ -282,7 +293,7 @@ async def serve_websockets_asyncio(job: Job) -> None:
     options: dict[str, Any] = {"ping_interval": None, "compression": None, "backlog": 2048}
     server = await serve(handle, "127.0.0.1", 0, **options)
     say(next(iter(server.sockets)).getsockname()[1])
-    await measure_asyncio(job, tick)
+    tell(await measure_asyncio(job, tick))
 
 
 async def serve_aiohttp(job: Job) -> None:
@@ -312,7 +323,7 @@ async def serve_aiohttp(job: Job) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=2048)
     await site.start()
     say(runner.addresses[0][1])
-    await measure_asyncio(job, tick)
+    tell(await measure_asyncio(job, tick))
 
 
 TRIO: dict[str, Callable[[Job], Awaitable[None]]] = {
