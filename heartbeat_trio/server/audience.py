@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Send = Callable[[bytes], int]
 
-TURN = 64
+TURN = 32
 """Clients that are served between two looks at the clock."""
 
 CALM = 16

@@ -138,7 +138,7 @@ def as_text(rows: list[Row], stall: Stall, steps: list[Step]) -> str:
     change = stall.beside / stall.alone
     lines += ["", f"age of a quote when it comes, p99, {stall.clients} clients, 10 quotes a tick: {stall.alone:.2f} ms;"]
     lines += [
-        f"with one that does not read {stall.beside:.2f} ms: x {change:.3f} ({stall.skipped:.0f} quotes skipped for it)"
+        f"with one that does not read {stall.beside:.2f} ms: x {change:.3f} (it was not sent {stall.missed:.0%} of them)"
     ]
     lines += [""]
     for step in steps:

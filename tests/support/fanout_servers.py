@@ -94,7 +94,12 @@ class Steps(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self.longest = 0.0
+        self._began = 0.0
+
+    def begin(self) -> None:
+        """Measure from here on."""
         self._began = time.thread_time()
+        trio.lowlevel.add_instrument(self)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Trio calls it."""
@@ -117,7 +122,7 @@ async def measure(job: Job, tick: Callable[[int], Awaitable[None]], *, watch: bo
         if number == WARM_UP:
             began = time.process_time()
             if watch:
-                trio.lowlevel.add_instrument(steps)
+                steps.begin()
         await tick(number + 1)
     await trio.to_thread.run_sync(sys.stdin.readline)
     return {"cpu": time.process_time() - began, "longest": steps.longest}
