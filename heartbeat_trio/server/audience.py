@@ -1,8 +1,8 @@
 """Who is sent what is published: a group of clients that are in step, or one client that is not.
 
-Clients with the same symbols and the same encoding that have been sent everything are a `Group`: it writes the same bytes to
-each of them, and keeps no account of any. Who cannot take them (its socket is full, it is closing) or subscribes to something
-else goes on as a `Single`, with cursors of its own (`Outbound`), until it is in step again.
+Clients with the same symbols and the same encoding that have been sent everything are a `Group`: it writes the same bytes
+to each of them, and keeps no account of any. Who cannot take them (its socket is full, it is closing), or subscribes to
+something else, goes on as a `Single`, with cursors of its own (`Outbound`), until it is in step again.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Group:
         self.delivered += (self._next - begin) * len(self._sending)
         for client, sent in odd:
             if sent:
-                client.transport.put_rest(self._data, sent)  # which parts it from us, as one that was
+                client.transport.put(self._data[sent:])  # what of it does not go either parts it from us
         return self._next == len(self._clients) and not self.fresh
 
     def _send(self, begin: int, end: int) -> list[tuple[Client, int]]:

@@ -132,13 +132,9 @@ class Transport(ABC):
         """`ByteStream.quick_send`, for who sends the same to many; None if there is none, or something is queued.
 
         Bytes of whole messages may be sent with it until `recall` is called: from then on something is queued, or nothing
-        can be sent any more. What it took only a part of goes to `put_rest`.
+        more is to be sent. Of what it took only in part, the rest must be `put` before anything else.
         """
         return None
-
-    def put_rest(self, data: bytes, sent: int) -> None:
-        """Send the rest of what was begun with what `lend` gave, before anything else."""
-        raise NotImplementedError  # nothing was lent
 
     @abstractmethod
     def withdraw(self, outgoing: Outgoing) -> bool:

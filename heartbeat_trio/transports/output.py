@@ -116,15 +116,6 @@ class OutputBuffer:
         self._recall = recall
         return self._direct.quick_send
 
-    def put_rest(self, data: bytes, sent: int) -> None:
-        """See `Transport.put_rest`."""
-        entry = Entry(data, None, None)
-        entry.has_begun = True
-        self._writing = [entry]
-        self._rest = data[sent:]
-        self.unsent_bytes = len(data)
-        self._start_writer()
-
     def end(self) -> None:
         """Nothing more is lent: what comes now is the last of it."""
         self._has_ended = True

@@ -71,10 +71,6 @@ class StreamTransport(Transport):
         """See `Transport.lend`. There is none under TLS, nor once we have said goodbye."""
         return self._output.lend(recall)
 
-    def put_rest(self, data: bytes, sent: int) -> None:
-        """See `Transport.put_rest`."""
-        self._output.put_rest(data, sent)
-
     def withdraw(self, outgoing: Outgoing) -> bool:
         """See `Transport.withdraw`."""
         assert isinstance(outgoing, Entry)  # noqa: S101 - `put` made it

@@ -76,7 +76,7 @@ def apply(world: FanoutWorld, op: Op) -> None:
 
 
 async def play(ops: list[Op], policy: ServerPolicy, *, alone: bool, rests: bool) -> tuple[list[bytes], int]:
-    """What each client was sent, and the server's count of it; `rests`: after each tick, which together is in slices."""
+    """What each client was sent, and the server's count of it; `rests`: around each tick, which together is in slices."""
     async with fanout_world(*SYMBOLS, alone=alone, policy=policy) as world:
         for number in range(CLIENTS):
             world.add("ws" if number % 2 else "line")
@@ -85,6 +85,8 @@ async def play(ops: list[Op], policy: ServerPolicy, *, alone: bool, rests: bool)
             if rests and not alone:
                 patch.setattr(hub, "SLICE", -1)
             for op in [Op("tick", 0, ("A",), 0, True), *ops]:
+                if rests and op.what == "tick":
+                    await settle()
                 apply(world, op)
                 if op.rest or (rests and op.what == "tick"):
                     await settle()
@@ -245,6 +247,37 @@ async def test_a_client_that_stalls_delays_nobody(room: int) -> None:
         assert world.streams[1].taken.endswith(world.streams[0].taken[-40:])
 
 
+async def test_more_than_a_burst_is_for_each_client_to_decide() -> None:
+    """Of seven quotes of one symbol in one tick, five leave at once; the policy decides what is left of the others."""
+    async with fanout_world("A") as world:
+        for number in range(3):
+            world.add()
+            world.subscribe(number, "A")
+        world.publish("A")
+        assert world.grouped() == 3
+        world.publish(*"AAAAAAA")
+        await settle()
+        for stream in world.streams:
+            told = re.findall(rb'GAP.*|"seq":\d+', bytes(stream.taken))
+            assert told == [*(b'"seq":%d' % seq for seq in range(1, 7)), b"GAP:A:s:7:7", b'"seq":8']
+
+
+async def test_who_is_gone_gets_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that vanishes in the midst of a tick is not written to any more."""
+    monkeypatch.setattr(hub, "SLICE", -1)
+    async with fanout_world("A") as world:
+        for number in range(9):
+            world.add()
+            world.subscribe(number, "A")
+        world.publish("A")
+        await settle()
+        assert world.grouped() == 9
+        world.publish("A")
+        world.hub.forget(world.clients[8])
+        await settle()
+        assert [stream.taken.count(b"QUOTE") for stream in world.streams] == [2] * 8 + [1]
+
+
 async def test_nothing_follows_a_close() -> None:
     """A client that says goodbye leaves its group: the others' bytes would come after its Close."""
     async with fanout_world("A") as world:
@@ -318,7 +351,7 @@ async def test_a_tick_to_a_thousand_clients_gives_way(mock_clock: MockClock, mon
         nursery.cancel_scope.cancel()
         assert 0.002 < max(gaps) <= 0.005
         assert writes == 2000, "the two that came late were sent together"
-        counts = defaultdict(int)
+        counts: dict[bytes, int] = defaultdict(int)
         for stream in world.streams:
             counts[bytes(stream.taken)] += 1
         assert list(counts.values()) == [1000]

@@ -78,7 +78,7 @@ class Narrow(ByteStream):
         await trio.lowlevel.checkpoint()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.sleep_forever()
+        await trio.sleep_until(float("inf"))
         return b""
 
     async def aclose(self) -> None:
