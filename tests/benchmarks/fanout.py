@@ -68,11 +68,12 @@ def make_job(clients: int, quotes: int, deliveries: int) -> Job:
 
 
 def measure(peers: list[str], job: Job, rounds: int) -> list[Row]:
-    """All peers, one after the other, round after round."""
+    """All peers, one after the other, round after round; each round begins with another."""
     times: dict[str, list[float]] = {peer: [] for peer in peers}
     missing: set[str] = set()
-    for _ in range(rounds):
-        for peer in peers:
+    for number in range(rounds):
+        first = number % len(peers)
+        for peer in peers[first:] + peers[:first]:
             if peer in missing:
                 continue
             try:
@@ -89,7 +90,7 @@ def measure(peers: list[str], job: Job, rounds: int) -> list[Row]:
 
 def measure_stall(clients: int, rounds: int) -> Stall:
     """With and without a client that does not read, in turns."""
-    job = Job(clients, 10, 300, clients * 10 * PACE / 5)
+    job = Job(clients, 10, 200, clients * 10 * PACE / 5)
     costs: dict[bool, list[Cost]] = {False: [], True: []}
     for _ in range(rounds):
         for stall, each in costs.items():
