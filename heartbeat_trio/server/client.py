@@ -26,7 +26,7 @@ from ..protocol.messages import (
 )
 from ..sansio.limits import RollingLimit
 from ..transports.catch_up import catch_up
-from .outbound import Outbound
+from .outbound import BURST, Outbound
 
 if TYPE_CHECKING:
     from .._background import Background
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from .feed import Entry
     from .hub import Hub
     from .order_desk import OrderDesk
-
-BURST = 200
-"""Quotes that are put into the output buffer at once at most; of the longest they fill 60 KiB."""
 
 POLICY_VIOLATION = 1008
 CLOSE_TIMEOUT = 0.5
@@ -68,6 +65,7 @@ class Client:
         self.transport = transport
         self.outbound = Outbound(policy.outbound, policy.outbound_size)
         self.delivered = 0
+        """Quotes that were sent to it alone: what it got with others, the hub counts."""
         self.was_idle = False
         self.was_slow = False
         self._background = background
@@ -163,6 +161,11 @@ class Client:
         raise ConnectionLost(f"{self.transport.peer} was turned away", cause="protocol_error")
 
     # -- what goes out -----------------------------------------------------------------------------------------------
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether it has been sent everything, and could take more."""
+        return not (self.outbound.is_waiting or self._is_pumping or self.transport.unsent_bytes)
 
     def offer(self, entry: Entry) -> None:
         """A new quote of a symbol that is subscribed to; `flush` sends it, if it can be sent now."""

@@ -63,6 +63,11 @@ class ByteStream(trio.abc.Stream):
     def unread_bytes(self) -> int:
         """How many bytes have arrived but were not received yet."""
 
+    @property
+    def quick_send(self) -> Callable[[bytes], int]:
+        """The quickest way to do what `send_nowait` does; it may also raise `OSError`, and `BlockingIOError` when full."""
+        return self.send_nowait
+
     @abstractmethod
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """Hand over as many bytes as go without waiting; return how many (0: full).
@@ -122,6 +127,14 @@ class Transport(ABC):
         Urgent bytes (control messages) overtake data that has not begun. A broken connection is not reported here:
         `receive` does that.
         """
+
+    def lend(self, recall: Callable[[], None]) -> Callable[[bytes], int] | None:  # noqa: ARG002 - the default has none
+        """`ByteStream.quick_send`, for who sends the same to many; None if there is none, or something is queued.
+
+        Bytes of whole messages may be sent with it until `recall` is called: from then on something is queued, or nothing
+        more is to be sent. Of what it took only in part, the rest must be `put` before anything else.
+        """
+        return None
 
     @abstractmethod
     def withdraw(self, outgoing: Outgoing) -> bool:

@@ -118,6 +118,11 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         with self._exclusive_sender():
             await self._wait(trio.lowlevel.wait_writable)
 
+    @property
+    def quick_send(self) -> Callable[[bytes], int]:
+        """See `ByteStream.quick_send`."""
+        return self._socket.send
+
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """See `ByteStream.send_nowait`."""
         self._check_open()

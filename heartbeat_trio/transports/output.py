@@ -68,6 +68,7 @@ class OutputBuffer:
         self._spacing = spacing
         below = bytes_below(stream) if isinstance(stream, trio.abc.Stream) else None
         self._direct = below if below is stream and not spacing else None
+        self._recall: Callable[[], None] | None = None
         self._below = below
         self._can_stamp = below is not None
         if below is not None:
@@ -80,6 +81,7 @@ class OutputBuffer:
         self._progress = trio.Event()
         self.unsent_bytes = 0
         self.is_broken = False
+        self._has_ended = False
 
     def put(
         self, data: bytes, *, urgent: bool = False, slot: str | None = None, on_sent: Callable[[float], None] | None = None
@@ -106,6 +108,18 @@ class OutputBuffer:
             self.fail()
             self._on_overflow()
         return entry
+
+    def lend(self, recall: Callable[[], None]) -> Callable[[bytes], int] | None:
+        """See `Transport.lend`."""
+        if self._direct is None or self.is_broken or self._has_ended or self._is_writing or self.unsent_bytes:
+            return None
+        self._recall = recall
+        return self._direct.quick_send
+
+    def end(self) -> None:
+        """Nothing more is lent: what comes now is the last of it."""
+        self._has_ended = True
+        self._call_back()
 
     async def send(self, data: bytes) -> bool:
         """Send and wait until it was handed over; False if the connection broke first.
@@ -142,6 +156,7 @@ class OutputBuffer:
     def fail(self) -> None:
         """The stream is broken or was given up: forget what is queued, and wake everybody who waits."""
         self.is_broken = True
+        self._call_back()
         self._urgent.clear()
         self._data.clear()
         self.unsent_bytes = 0
@@ -179,8 +194,12 @@ class OutputBuffer:
                     entry.has_begun = False
                 self.fail()
         if self._gather() and not self.is_broken:
-            self._is_writing = True
-            self._nursery.start_soon(self._write, name=f"writer {self._name}")
+            self._start_writer()
+
+    def _start_writer(self) -> None:
+        self._is_writing = True
+        self._call_back()
+        self._nursery.start_soon(self._write, name=f"writer {self._name}")
 
     async def _write(self) -> None:  # noqa: ASYNC910 - nobody awaits it
         """The writer task: there is something to write when it starts, and it ends when nothing is left."""
@@ -198,6 +217,12 @@ class OutputBuffer:
             self.fail()
         finally:
             self._is_writing = False
+
+    def _call_back(self) -> None:
+        """Take back what was lent."""
+        recall, self._recall = self._recall, None
+        if recall is not None:
+            recall()
 
     def _gather(self) -> bool:
         """Make the next write of whole messages: all that is urgent, or as much data as fits; False if there is none."""

@@ -89,6 +89,7 @@ class WebSocketTransport(StreamTransport):
 
     def put_close(self, code: int, reason: str) -> None:
         """See `Transport.put_close`."""
+        self._output.end()
         if self._protocol.is_open:
             self._output.put(self._protocol.encode_close(code, reason))
 
