@@ -18,11 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from .settings import NotOfferedError
+
 OPTIONAL = ("websockets", "picows", "aiohttp")
-
-
-class NotOfferedError(Exception):
-    """The library has nothing of the kind."""
 
 
 class Outcome(NamedTuple):
@@ -39,15 +37,26 @@ class Running(NamedTuple):
     limit: float
 
 
-def start(target: str, *, limit: float, **arguments: Any) -> Running:
+def start(target: str, arguments: dict[str, Any], limit: float) -> Running:
     """Begin ``tests.support.speed.MODULE:FUNCTION`` with keyword arguments that JSON can hold."""
-    command = [sys.executable, "-m", "tests.support.speed.child", target, json.dumps(arguments)]
+    return start_command(["tests.support.speed.child", target, json.dumps(arguments)], limit)
+
+
+def start_command(arguments: list[str], limit: float) -> Running:
+    """Begin a Python module."""
+    command = [sys.executable, "-m", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     return Running(process, limit)
 
 
 def finish(running: Running) -> Outcome:
-    """Wait for the child's result. Past its limit it is killed with all that it started: it hung."""
+    """Wait for the child's result."""
+    out = finish_command(running)
+    return out if out.problem is not None else Outcome(*json.loads(out.value))
+
+
+def finish_command(running: Running) -> Outcome:
+    """Wait for the last line of its output. Past its limit it is killed with all that it started: it hung."""
     process = running.process
     try:
         out, errors = process.communicate(timeout=running.limit)
@@ -59,17 +68,17 @@ def finish(running: Running) -> Outcome:
     if not lines:
         words = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         return Outcome(problem=f"failed: {words[:120]}")
-    return Outcome(*json.loads(lines[-1]))
+    return Outcome(lines[-1])
 
 
-def run(target: str, *, limit: float, **arguments: Any) -> Outcome:
+def run(target: str, arguments: dict[str, Any], *, limit: float) -> Outcome:
     """Both."""
-    return finish(start(target, limit=limit, **arguments))
+    return finish(start(target, arguments, limit))
 
 
-def run_together(targets: dict[str, str], *, limit: float, **arguments: Any) -> dict[str, Outcome]:
+def run_together(targets: dict[str, str], arguments: dict[str, Any], *, limit: float) -> dict[str, Outcome]:
     """Several at once: for what waits more than it works."""
-    running = {name: start(target, limit=limit, **arguments) for name, target in targets.items()}
+    running = {name: start(target, arguments, limit) for name, target in targets.items()}
     return {name: finish(each) for name, each in running.items()}
 
 

@@ -71,7 +71,11 @@ class Table:
     def json(self) -> dict[str, Any]:
         """The same for programs."""
         rows = [
-            dict(zip(self.columns, (name, *(cell.json() if isinstance(cell, Spread) else cell for cell in cells)), strict=True))
+            dict(
+                zip(
+                    self.columns, (name, *(cell.json() if isinstance(cell, Spread) else cell for cell in cells)), strict=True
+                )
+            )
             for name, *cells in self.rows
         ]
         return {"name": self.name, "title": self.title, "rows": rows, "note": self.note}
@@ -87,12 +91,6 @@ def ratio(ours: Cell | None, theirs: Cell | None) -> Cell:
     if not (isinstance(ours, Spread) and isinstance(theirs, Spread)) or ours.median == 0:
         return ""
     return theirs.median / ours.median
-
-
-def spread_of(outcomes: list[Any], value: Callable[[Any], float] = float) -> Cell:
-    """The spread of what went well; where nothing did, the word for it."""
-    good = [value(outcome.value) for outcome in outcomes if outcome.problem is None]
-    return Spread(tuple(good)) if good else str(outcomes[-1].problem)
 
 
 def machine() -> dict[str, Any]:

@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Protocol
 
-from .child import NotOfferedError, Server, serving
-from .settings import DEFAULT, QUICK, STALLED, Ends, Keepalive, resident
+from .child import Server, serving
+from .settings import DEFAULT, QUICK, STALLED, Ends, Keepalive, NotOfferedError, resident
 from .worlds import Group, Ready, World
 
 
@@ -84,9 +84,9 @@ class Scenarios:
         """How many healthy lines are lost to delays of our own loop."""
         ends = Ends()
         async with self._world.open_group() as group:
-            await self._open(group, ends, server.url("/quiet?delay=0.15"), STALLED, lines)
+            await self._open(group, ends, server.url("/quiet?delay=0.3"), STALLED, lines)
             for _ in range(stalls):
-                await self._world.sleep(0.9)
+                await self._world.sleep(1.3)
                 time.sleep(length)  # noqa: ASYNC251 - that is the point
             await self._world.sleep(1.5)
             lost, causes = len(ends.times), sorted(set(ends.causes.values()))

@@ -2,7 +2,8 @@
 
 The path of the URL says how it behaves:
 
-- `/flood`: sends quotes as fast as they are taken, or `rate` a second, `count` of them; answers pings between its writes;
+- `/flood`: sends quotes as fast as they are taken, or `rate` a second, `count` of them, or for ever the same (`again=1`),
+  with at most `buffer` bytes queued on its side; answers pings between its writes;
 - `/answer`: one prepared message for each message that comes;
 - `/quiet`: answers each ping `delay` seconds late, and sends `rate` quotes a second;
 - `/refuse`: accepts, then closes with 1013, "try again later";
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import itertools
 import json
 import os
 import socket
@@ -56,8 +58,12 @@ def frame(payload: bytes, opcode: int = 1) -> bytes:
     return head + payload
 
 
-ANSWER = frame(json.dumps({"op": "order_ack", "id": "a" * 64, "state": "acknowledged", "reason": ""}).encode()[:-2].ljust(
-    SIZE - 2, b"x") + b'"}')
+ANSWER = frame(
+    json.dumps({"op": "order_ack", "id": "a" * 64, "state": "acknowledged", "reason": ""})
+    .encode()[:-2]
+    .ljust(SIZE - 2, b"x")
+    + b'"}'
+)
 
 
 class Frame(NamedTuple):
@@ -134,14 +140,16 @@ class Client:
 
     def flood(self) -> None:
         """Quotes as fast as they are taken, or at a rate."""
+        if "buffer" in self._options:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, int(self.number("buffer", 0)))
         count, rate = int(self.number("count", 100_000)), self.number("rate", 0)
         size = max(1, min(CHUNK, int(rate / 200))) if rate else CHUNK
         chunks = [
             b"".join(frame(quote(seq)) for seq in range(first, min(first + size, count + 1)))
             for first in range(1, count + 1, size)
         ]
-        began = time.monotonic()
-        for number, chunk in enumerate(chunks):
+        began, again = time.monotonic(), self.number("again", 0)
+        for number, chunk in enumerate(itertools.cycle(chunks) if again else chunks):
             self._sock.sendall(chunk)
             ahead = began + number * size / rate - time.monotonic() if rate else 0
             self.pump(wait=max(0.0, ahead))
@@ -196,10 +204,13 @@ class Server:
     def serve_plain(self, sock: socket.socket) -> None:
         """256 bytes for 256 bytes."""
         waiting = 0
-        while data := sock.recv(262144):
-            count, waiting = divmod(waiting + len(data), SIZE)
-            if count:
-                sock.sendall(b"x" * (SIZE * count))
+        try:
+            while data := sock.recv(262144):
+                count, waiting = divmod(waiting + len(data), SIZE)
+                if count:
+                    sock.sendall(b"x" * (SIZE * count))
+        except OSError:
+            pass
 
     def serve_websocket(self, sock: socket.socket) -> None:
         """The handshake, and then what the path says."""
@@ -251,9 +262,7 @@ def main() -> None:
     threading.stack_size(256 * 1024)
     server = Server(options.port)
     for listener, is_websocket in ((server.websocket, True), (server.plain, False)):
-        threading.Thread(
-            target=server.accept, args=[listener], kwargs={"is_websocket": is_websocket}, daemon=True
-        ).start()
+        threading.Thread(target=server.accept, args=[listener], kwargs={"is_websocket": is_websocket}, daemon=True).start()
     ports = {"ws": server.websocket.getsockname()[1], "tcp": server.plain.getsockname()[1]}
     print(json.dumps(ports), flush=True)
     sys.stdin.read()

@@ -27,8 +27,12 @@ DEFAULT = Keepalive()
 QUICK = Keepalive(interval=1.0, timeout=1.0)
 """Detection, slow consumer, blocked writer: two seconds at most from the last sign of life, however it is counted."""
 
-STALLED = Keepalive(interval=0.25, timeout=0.5)
-"""Local stall: so short that a ping is nearly always on its way."""
+STALLED = Keepalive(interval=0.5, timeout=0.5)
+"""Local stall: the answer takes 0.3 s, so a ping is on its way more often than not."""
+
+
+class NotOfferedError(Exception):
+    """The library has nothing of the kind."""
 
 
 class Clock:

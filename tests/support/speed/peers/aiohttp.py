@@ -52,7 +52,8 @@ def round_trip(*, count: int, in_flight: int) -> dict[str, float]:
                 if number == 0:
                     clock.start()
                 await line.receive()
-                await line.send_bytes(MESSAGE)
+                if number < count - in_flight:
+                    await line.send_bytes(MESSAGE)
             return clock.stop(count)
 
     with serving() as server:

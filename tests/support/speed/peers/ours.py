@@ -15,7 +15,7 @@ from heartbeat_trio.config import HeartbeatPolicy, RestartPolicy
 from heartbeat_trio.connection import Connection
 from heartbeat_trio.events import Event, PongReceived, Quote
 from heartbeat_trio.orders import Order, OrderQuery
-from heartbeat_trio.protocol.frames import TextsReceived, WebSocketProtocol
+from heartbeat_trio.protocol.frames import TextReceived, TextsReceived, WebSocketProtocol
 from heartbeat_trio.protocol.ops import encode_text
 
 from ..child import serving
@@ -24,7 +24,9 @@ from ..settings import WARM, Clock, Keepalive
 from ..worlds import TRIO
 
 READ = 262144
-QUESTION = OrderQuery("q" * 64, Order("q" * 64, "BTCUSD-" + "P" * 33, "sell", 1.25, 712.125), 0.1234567)
+QUESTION = OrderQuery(
+    "q" * 64, Order("q" * 64, "BTCUSD-" + "P" * 57, "sell", 1.2512345678901, 712.1251234567891), 0.12345678901
+)
 """What became of an order: 256 bytes on the wire."""
 
 
@@ -69,7 +71,10 @@ async def _take_frames(port: int, path: str, count: int) -> dict[str, float]:
                 started_at = number
                 clock.start()
             for event in events:
-                number += len(event.payloads) if isinstance(event, TextsReceived) else 0
+                if isinstance(event, TextsReceived):
+                    number += len(event.payloads)
+                elif isinstance(event, TextReceived):
+                    number += 1
         return clock.stop(number - (started_at or 0))
 
 
@@ -121,13 +126,14 @@ def round_trip(*, count: int, in_flight: int) -> dict[str, float]:
 def rtt_under_load(*, seconds: float, rate: float) -> dict[str, float]:
     """Milliseconds that our pings took, and quotes a second that were taken meanwhile; rate -1: as fast as they come."""
     pongs: list[PongReceived] = []
+    began = time.monotonic()
 
     def note(event: Event) -> None:
-        if isinstance(event, PongReceived):
+        if isinstance(event, PongReceived) and time.monotonic() > began + seconds / 10:
             pongs.append(event)
 
     async def main(url: str) -> float:
-        count, began = 0, time.monotonic()
+        count = 0
         heartbeat = HeartbeatPolicy(ping_interval=0.01, pong_timeout=0.6)
         async with open_connection(url, heartbeat=heartbeat, on_event=note) as line:
             with trio.move_on_after(seconds):
@@ -138,7 +144,7 @@ def rtt_under_load(*, seconds: float, rate: float) -> dict[str, float]:
                     count += len(batch)
         return count / (time.monotonic() - began)
 
-    path = "/quiet" if rate == 0 else f"/flood?rate={max(rate, 0)}&count=100000000"
+    path = "/quiet" if rate == 0 else f"/flood?rate={max(rate, 0)}&count=5000&again=1&buffer=16384"
     with serving() as server:
         quotes = trio.run(main, server.url(path))
     cuts = quantiles((1e3 * pong.rtt for pong in pongs), n=100)

@@ -158,8 +158,13 @@ async def connect(url: str, keepalive: Keepalive) -> AsyncIterator[Line]:
     try:
         yield line
     finally:
+        # It has no close timeout of its own: a user who wants to leave bounds the orderly end, and aborts then.
         transport.disconnect()
-        await transport.wait_disconnected()
+        try:
+            async with asyncio.timeout(keepalive.close):
+                await transport.wait_disconnected()
+        except TimeoutError:
+            transport.disconnect(graceful=False)
 
 
 def scenario(what: str, **arguments: Any) -> Any:

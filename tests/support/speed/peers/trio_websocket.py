@@ -49,7 +49,8 @@ def round_trip(*, count: int, in_flight: int) -> dict[str, float]:
                 if number == 0:
                     clock.start()
                 await line.get_message()
-                await line.send_message(MESSAGE)
+                if number < count - in_flight:
+                    await line.send_message(MESSAGE)
             return clock.stop(count)
 
     with serving() as server:

@@ -53,7 +53,8 @@ def round_trip(*, count: int, in_flight: int) -> dict[str, float]:
                 if number == 0:
                     clock.start()
                 await line.recv(decode=False)
-                await line.send(MESSAGE)
+                if number < count - in_flight:
+                    await line.send(MESSAGE)
             return clock.stop(count)
 
     with serving() as server:
