@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tests.support.speed.figures import Table, Tell, describe, machine
@@ -37,9 +38,13 @@ def measure(parts: list[str], scale: Scale, tell: Tell) -> tuple[list[Table], di
     took: dict[str, float] = {}
     for number, part in enumerate(parts, 1):
         began = time.monotonic()
-        tables += PARTS[part](scale, lambda line, number=number: tell(f"[{number}/{len(parts)}] {line}"))
+        tables += PARTS[part](scale, partial(_tell_of, tell, f"[{number}/{len(parts)}]"))
         took[part] = time.monotonic() - began
     return tables, took
+
+
+def _tell_of(tell: Tell, where: str, line: str) -> None:
+    tell(f"{where} {line}")
 
 
 def as_json(facts: dict[str, Any], tables: list[Table], took: dict[str, float]) -> str:

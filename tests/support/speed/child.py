@@ -15,7 +15,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from .settings import NotOfferedError
@@ -83,10 +83,8 @@ def run_together(targets: dict[str, str], arguments: dict[str, Any], *, limit: f
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # its own session: the child and its server
-    except ProcessLookupError:
-        pass
     process.communicate()
 
 

@@ -77,8 +77,8 @@ class Scenarios:
             since = time.monotonic()
             (server.stop if how == "stop" else server.kill)()
             await self._until(lambda: len(ends.times) >= lines, limit)
-            times = ends.after(since)
-        return times
+            found = list(ends.after(since))  # before the group ends the others
+        return found
 
     async def stall(self, server: Server, *, lines: int, stalls: int, length: float) -> dict[str, Any]:
         """How many healthy lines are lost to delays of our own loop."""
@@ -122,7 +122,7 @@ class Scenarios:
         return time.monotonic() - since
 
     async def recover(self, server: Server, *, down: float, limit: float) -> float | None:
-        """Seconds from a new server's start, `down` seconds after the old one's end, to its first message; None: none came."""
+        """Seconds from a new server's start, `down` seconds after the old one's end, to its first message, if any."""
         follow, times = self._reconnecting(), list[float]()
 
         async def live(ready: Ready) -> None:

@@ -32,7 +32,7 @@ class Scale(NamedTuple):
     work: float = 1.0
     peers: frozenset[str] | None = None
 
-    def count(self, usual: int, least: int) -> int:
+    def number(self, usual: int, least: int) -> int:
         """So many messages or connections."""
         return max(least, int(usual * self.work))
 
@@ -53,7 +53,7 @@ def functions(suffix: str) -> dict[str, str]:
 def in_turns(
     tell: Tell, what: str, targets: dict[str, tuple[str, dict[str, Any]]], *, rounds: int, limit: float
 ) -> dict[str, list[Outcome]]:
-    """Each target once a round, so that all suffer alike from what else the machine does. One that failed is not repeated."""
+    """Each target once a round, so that all suffer alike from what else the machine does; none again after a failure."""
     outcomes: dict[str, list[Outcome]] = {name: [] for name in targets}
     for number in range(1, rounds + 1):
         tell(f"{what}: round {number} of {rounds}")

@@ -31,8 +31,8 @@ def _failed(name: str, title: str, outcome: Outcome) -> list[Table]:
 def fan_out(scale: Scale, tell: Tell) -> list[Table]:
     """CPU of the server per delivery; see `tests.benchmarks.fanout`."""
     tell("fan-out")
-    rounds, clients = str(scale.rounds), [str(scale.count(each, 20)) for each in (200, 1000)]
-    deliveries = str(scale.count(20_000, 400))
+    rounds, clients = str(scale.rounds), [str(scale.number(each, 20)) for each in (200, 1000)]
+    deliveries = str(scale.number(20_000, 400))
     arguments = ["--rounds", rounds, "--deliveries", deliveries, "--clients", *clients]
     outcome = _run("tests.benchmarks.fanout", arguments, limit=360)
     title = "Fan-out: CPU of the server per delivery, µs"
@@ -58,7 +58,7 @@ def _delivery(row: dict[str, Any], names: tuple[str, str, str]) -> tuple[Cell, C
 def idle(scale: Scale, tell: Tell) -> list[Table]:
     """Memory and CPU of many quiet connections; see `tests.benchmarks.idle`."""
     tell("many quiet connections")
-    connections = scale.count(2000, 20)
+    connections = scale.number(2000, 20)
     # A round of 2000 connections at 5 s takes half a minute; three tell enough.
     arguments = ["--connections", str(connections), "--rounds", str(min(3, scale.rounds)), "--interval", "1"]
     arguments += ["--interval", "5"] if scale.work >= 1 else ["--no-peers"]

@@ -12,7 +12,7 @@ TCP = "bare Trio TCP"
 def ingest(scale: Scale, tell: Tell) -> list[Table]:
     """Receiving quotes, as bytes and as typed quotes: CPU per message."""
     # No fewer than trio-websocket takes in a second; the fast ones take ten times as many, so that they run as long.
-    slow, fast = scale.count(40_000, 2_000), scale.count(300_000, 4_000)
+    slow, fast = scale.number(40_000, 2_000), scale.number(300_000, 4_000)
     counts = {name: slow if name.startswith(("websockets", "trio")) else fast for name in [*PEERS, SESSION]}
     tables = []
     for typed in (True, False):
@@ -39,7 +39,7 @@ def round_trip(scale: Scale, tell: Tell) -> list[Table]:
     """256 bytes there and 256 back, with 1 and with 64 on the way."""
     tables = []
     for in_flight in (1, 64):
-        count = scale.count(4_000 if in_flight == 1 else 16_000, 200)
+        count = scale.number(4_000 if in_flight == 1 else 16_000, 200)
         targets = {TCP: "peers.trio_tcp:round_trip"} | scale.chosen(functions("round_trip"))
         calls = {name: (each, {"count": count, "in_flight": in_flight}) for name, each in targets.items()}
         outcomes = in_turns(tell, f"round trip, {in_flight} on the way", calls, rounds=scale.rounds, limit=30)
@@ -78,7 +78,7 @@ def rtt_under_load(scale: Scale, tell: Tell) -> list[Table]:
 
 def memory(scale: Scale, tell: Tell) -> list[Table]:
     """What one more idle connection takes."""
-    connections = scale.count(200, 10)
+    connections = scale.number(200, 10)
     arguments = {"what": "memory", "connections": connections}
     calls = {name: (each, arguments) for name, each in scale.chosen(functions("scenario")).items()}
     outcomes = in_turns(tell, "memory", calls, rounds=scale.rounds, limit=40)

@@ -40,7 +40,7 @@ def _found(outcomes: list[Outcome], lines: int, limit: float) -> Cell:
 
 def detection(scale: Scale, tell: Tell) -> list[Table]:
     """How soon a frozen and an ended server is noticed, and the next one found."""
-    lines, limit, warm = scale.count(10, 2), 8.0, scale.seconds(1.3, 0.2)
+    lines, limit, warm = scale.number(10, 2), 8.0, scale.seconds(1.3, 0.2)
     found: dict[str, list[Cell]] = {}
     for how in ("stop", "kill"):
         outcomes = _rounds(
@@ -85,7 +85,7 @@ def storm(scale: Scale, tell: Tell) -> list[Table]:
 
 def torture(scale: Scale, tell: Tell) -> list[Table]:
     """What kills healthy lines, hides dead ones, and keeps a program from ending."""
-    lines, quick = scale.count(8, 2), scale.work < 1
+    lines, quick = scale.number(8, 2), scale.work < 1
     cases: dict[str, tuple[dict[str, Any], Callable[[Outcome], Cell]]] = {
         "stall": ({"lines": lines, "stalls": 1 if quick else 3, "length": scale.seconds(2.0, 0.6)}, _lost),
         "slow_consumer": ({"lines": lines, "limit": scale.seconds(15.0, 1.0)}, _lost),

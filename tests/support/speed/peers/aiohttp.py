@@ -1,4 +1,4 @@
-"""aiohttp: `async for message in connection`, with `decode_text=False`, which its documentation has for decoders of bytes."""
+"""aiohttp: `async for message in connection`, with `decode_text=False`, which it has for decoders of bytes."""
 
 from __future__ import annotations
 

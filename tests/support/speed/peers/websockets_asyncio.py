@@ -1,4 +1,4 @@
-"""websockets on asyncio: `recv(decode=False)`, which its documentation advises for a decoder that takes bytes, no compression.
+"""websockets on asyncio: `recv(decode=False)`, as documented for a decoder that takes bytes; no compression.
 
 Reconnecting is what its client module documents: ``async for connection in connect(...)``.
 """
@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from websockets.exceptions import ConnectionClosed
 from websockets.asyncio.client import connect as open_line
+from websockets.exceptions import ConnectionClosed
 
 from heartbeat_trio.events import Quote
 

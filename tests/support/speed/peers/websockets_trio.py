@@ -1,4 +1,4 @@
-"""websockets on Trio: `recv(decode=False)`, which its documentation advises for a decoder that takes bytes, no compression.
+"""websockets on Trio: `recv(decode=False)`, as documented for a decoder that takes bytes; no compression.
 
 Reconnecting is what its client module documents: ``async for connection in connect(...)``.
 """
