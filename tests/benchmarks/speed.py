@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Scale, Tell], list[Table]]] = {
     "idle": others.idle,
     "memory": speed.memory,
     "detection": torture.detection,
+    "recovery": torture.recovery,
     "storm": torture.storm,
     "torture": torture.torture,
 }

@@ -174,6 +174,17 @@ def measure(target: str, arguments: dict[str, Any]) -> Outcome:
         return Outcome(problem=f"failed: {type(error).__name__}: {error}"[:160])
 
 
+def measure_all(calls: list[tuple[str, dict[str, Any]]]) -> list[Outcome]:
+    """Several measurements in one process."""
+    return [measure(target, arguments) for target, arguments in calls]
+
+
+def answer_now(value: object) -> None:
+    """Print a result, and end this process there and then."""
+    print(json.dumps(Outcome(value)), flush=True)
+    os._exit(0)
+
+
 def main() -> None:
     """Print the outcome as one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)

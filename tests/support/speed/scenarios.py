@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Protocol
 
-from .child import Server, serving
+from .child import Server, answer_now, serving
 from .settings import DEFAULT, QUICK, STALLED, Ends, Keepalive, NotOfferedError, resident
 from .worlds import Group, Ready, World
 
@@ -77,18 +77,17 @@ class Scenarios:
             since = time.monotonic()
             (server.stop if how == "stop" else server.kill)()
             await self._until(lambda: len(ends.times) >= lines, limit)
-            found = list(ends.after(since))  # before the group ends the others
-        return found
+            return ends.after(since)
 
-    async def stall(self, server: Server, *, lines: int, stalls: int, length: float) -> dict[str, Any]:
+    async def stall(self, server: Server, *, lines: int, stalls: int, length: float, pause: float) -> dict[str, Any]:
         """How many healthy lines are lost to delays of our own loop."""
         ends = Ends()
         async with self._world.open_group() as group:
-            await self._open(group, ends, server.url("/quiet?delay=0.3"), STALLED, lines)
+            await self._open(group, ends, server.url("/quiet?delay=0.3"), STALLED, lines, apart=STALLED.interval / lines)
             for _ in range(stalls):
-                await self._world.sleep(1.3)
+                await self._world.sleep(pause)
                 time.sleep(length)  # noqa: ASYNC251 - that is the point
-            await self._world.sleep(1.5)
+            await self._world.sleep(pause)
             lost, causes = len(ends.times), sorted(set(ends.causes.values()))
         return {"lost": lost, "of": lines, "causes": causes[:2]}
 
@@ -102,14 +101,18 @@ class Scenarios:
         return {"lost": lost, "of": lines, "first": first, "causes": causes[:2]}
 
     async def blocked_writer(self, server: Server, *, limit: float) -> float | None:
-        """Seconds until a peer is found dead that reads nothing while we send all the time; None: it was not."""
+        """Seconds until a peer is found dead that reads nothing while we send all the time; None: it was not.
+
+        The process ends with the answer: what leaving takes is another case.
+        """
         ends = Ends()
         async with self._world.open_group() as group:
             await self._open(group, ends, server.url("/stuck"), QUICK, 1, is_sending=True)
             since = time.monotonic()
             await self._until(lambda: bool(ends.times), limit)
-            times = ends.after(since)
-        return next(iter(times), None)
+            first = next(iter(ends.after(since)), None)
+            answer_now(first)
+        return first
 
     async def leave(self, server: Server, *, warm: float) -> float:
         """Seconds to leave a line to such a peer, once cancelled. The keepalive is slow, so that it has no part in it."""
@@ -165,9 +168,12 @@ class Scenarios:
         while not is_true() and time.monotonic() < until:
             await self._world.sleep(0.01)
 
-    async def _open(self, group: Group, ends: Ends, url: str, keepalive: Keepalive, count: int, **ways: Any) -> None:
+    async def _open(
+        self, group: Group, ends: Ends, url: str, keepalive: Keepalive, count: int, *, apart: float = 0.0, **ways: Any
+    ) -> None:
         for number in range(count):
             await group.start(partial(self._live, ends, number, url, keepalive, **ways))
+            await self._world.sleep(apart)
 
     async def _live(
         self,

@@ -70,8 +70,8 @@ def rtt_under_load(scale: Scale, tell: Tell) -> list[Table]:
         f"Round-trip times that {OURS} reports while it receives, ms",
         ("load", "p50 ms", "p99 ms", "quotes/s"),
         [(name, *(cell(each, key) for key in keys)) for name, each in outcomes.items()],
-        note="A ping every 10 ms. The peer keeps little in its own send buffer (16 KB asked for), as what waits there for us "
-        "to read delays the pong as well.",
+        note="A ping every 10 ms. The peer keeps little in its own send buffer (16 KB asked for), as what waits there for "
+        "us to read delays the pong as well.",
     )
     return [table]
 
