@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..child import Outcome, run
@@ -16,6 +18,9 @@ PEERS = {
     "websockets.trio": "peers.websockets_trio",
     "trio-websocket": "peers.trio_websocket",
 }
+ENOUGH = 75.0
+"""Seconds after which no further round of one measurement begins."""
+
 ADAPTIVE = f"{OURS}, adaptive"
 
 
@@ -50,12 +55,21 @@ def functions(suffix: str) -> dict[str, str]:
     return {name: f"{module}:{suffix}" for name, module in PEERS.items()}
 
 
+def in_time(rounds: int) -> Iterator[int]:
+    """The numbers of the rounds, of which none begins late: on a slow machine there are fewer."""
+    until = time.monotonic() + ENOUGH
+    for number in range(1, rounds + 1):
+        if number > 1 and time.monotonic() > until:
+            return
+        yield number
+
+
 def in_turns(
     tell: Tell, what: str, targets: dict[str, tuple[str, dict[str, Any]]], *, rounds: int, limit: float
 ) -> dict[str, list[Outcome]]:
     """Each target once a round, so that all suffer alike from what else the machine does; none again after a failure."""
     outcomes: dict[str, list[Outcome]] = {name: [] for name in targets}
-    for number in range(1, rounds + 1):
+    for number in in_time(rounds):
         tell(f"{what}: round {number} of {rounds}")
         for name, (target, arguments) in targets.items():
             if all(each.problem is None for each in outcomes[name]):

@@ -32,9 +32,9 @@ def fan_out(scale: Scale, tell: Tell) -> list[Table]:
     """CPU of the server per delivery; see `tests.benchmarks.fanout`."""
     tell("fan-out")
     rounds, clients = str(scale.rounds), [str(scale.number(each, 20)) for each in (200, 1000)]
-    deliveries = str(scale.number(20_000, 400))
+    deliveries = str(scale.number(10_000, 400))
     arguments = ["--rounds", rounds, "--deliveries", deliveries, "--clients", *clients]
-    outcome = _run("tests.benchmarks.fanout", arguments, limit=360)
+    outcome = _run("tests.benchmarks.fanout", arguments, limit=240)
     title = "Fan-out: CPU of the server per delivery, µs"
     if outcome.problem is not None:
         return _failed("fan_out", title, outcome)
@@ -62,7 +62,7 @@ def idle(scale: Scale, tell: Tell) -> list[Table]:
     # A round of 2000 connections at 5 s takes half a minute; three tell enough.
     arguments = ["--connections", str(connections), "--rounds", str(min(3, scale.rounds)), "--interval", "1"]
     arguments += ["--interval", "5"] if scale.work >= 1 else ["--no-peers"]
-    outcome = _run("tests.benchmarks.idle", arguments, limit=360)
+    outcome = _run("tests.benchmarks.idle", arguments, limit=200)
     title = f"{connections} quiet connections with heartbeats"
     if outcome.problem is not None:
         return _failed("idle", title, outcome)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..child import Outcome, run_together
 from ..figures import Cell, Spread, Table, Tell
-from .common import ADAPTIVE, OURS, Scale, cell, functions
+from .common import ADAPTIVE, OURS, Scale, cell, functions, in_time
 
 HUNG_AFTER = 12.0
 """Seconds in which a line must be left once it was cancelled."""
@@ -21,7 +21,7 @@ def _rounds(
     """All at once, `rounds` times."""
     targets = scale.chosen(functions("scenario") | ({ADAPTIVE: "peers.ours:scenario_adaptive"} if adaptive else {}))
     outcomes: dict[str, list[Outcome]] = {name: [] for name in targets}
-    for number in range(1, rounds + 1):
+    for number in in_time(rounds):
         tell(f"{what.replace('_', ' ')}: round {number} of {rounds}")
         together = run_together(targets, {"what": what, **arguments}, limit=within)
         for name, outcome in together.items():
