@@ -107,7 +107,7 @@ class AsyncioWorld:
         finally:
             for task in group.tasks:
                 task.cancel()
-            await asyncio.gather(*group.tasks, return_exceptions=True)
+            await asyncio.gather(*group.tasks, return_exceptions=True)  # noqa: ASYNC102 - asyncio has no scopes
 
 
 TRIO: World = TrioWorld()
