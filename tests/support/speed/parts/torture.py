@@ -65,7 +65,7 @@ def detection(scale: Scale, tell: Tell) -> list[Table]:
         [(name, *cells) for name, cells in found.items()],
         digits=3,
         note="A ping every second, an answer within a second (aiohttp: heartbeat 2 s), one miss ends the line; close "
-        "timeout 1 s.",
+        "timeout 1 s, which websockets and trio-websocket wait for before they tell.",
     )
     return [table]
 
@@ -137,7 +137,7 @@ def torture(scale: Scale, tell: Tell) -> list[Table]:
         note="Local stall: healthy peers 0.3 s away, our own loop stopped for 2 s three times. Slow consumer: two messages "
         "a second taken, a hundred sent. Blocked writer: the peer reads nothing while we send. Exit: the same, cancelled. "
         f"Accept-then-close is the reconnect storm above. {OURS} buffers for a slow consumer and drops the oldest; picows' "
-        "listener fills a queue without bound.",
+        "listener fills a queue without bound, and has no close timeout: its orderly end is given a second.",
     )
     return [table]
 
