@@ -79,7 +79,12 @@ def run(target: str, arguments: dict[str, Any], *, limit: float) -> Outcome:
 def run_together(targets: dict[str, str], arguments: dict[str, Any], *, limit: float) -> dict[str, Outcome]:
     """Several at once: for what waits more than it works."""
     running = {name: start(target, arguments, limit) for name, target in targets.items()}
-    return {name: finish(each) for name, each in running.items()}
+    try:
+        return {name: finish(each) for name, each in running.items()}
+    finally:
+        for each in running.values():  # after Ctrl-C, some are at work still
+            if each.process.poll() is None:
+                _end(each.process)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
