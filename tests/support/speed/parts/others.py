@@ -46,8 +46,8 @@ def fan_out(scale: Scale, tell: Tell) -> list[Table]:
     stall, steps = outcome.value["stall"], outcome.value["steps"]
     longest = ", ".join(f"{step['longest']:.1f} ms with {step['quotes']} quotes a tick" for step in steps)
     note = (
-        f"Medians of {rounds} rounds. One client of {stall['clients']} that does not read changes the others' p99 from "
-        f"{stall['alone']:.2f} to {stall['beside']:.2f} ms. Longest step of the server's loop, {clients[-1]} clients: {longest}."
+        f"Rounds: {rounds}. One client of {stall['clients']} that does not read changes the others' p99 from "
+        f"{stall['alone']:.2f} to {stall['beside']:.2f} ms. Longest step of its loop, {clients[-1]} clients: {longest}."
     )
     return [Table("fan_out", title, ("server", "clients", "quotes a tick", "times ours", "CPU µs"), rows, note=note)]
 
