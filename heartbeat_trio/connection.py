@@ -1,21 +1,22 @@
-"""One connection: a nursery with a reader, a pinger, a monitor, and a task that follows the clocks.
+"""One connection: a nursery with a reader, a pinger and a monitor.
 
 - **reader**: bytes in, messages out. Pings are answered and pongs recorded first; then data goes to the inbox. It waits for
   bytes and for nothing else.
 - **pinger**: a pure timer, which sends pings and judges the missing pongs; see `pulse`.
-- **monitor**: sleeps until something is due: telling what the inbox dropped.
-- **clocks**: has a ping sent at once when the machine slept; see `transports.clock_watch`.
+- **monitor**: sleeps until something is to be told: what the inbox dropped, and that a clock jumped (the peer is asked at
+  once then). One task per process looks at the clocks, not one per connection: see `transports.clock_watch`.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from random import Random
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from ._background import open_background
+from ._chance import CHANCE
 from .config import InboxPolicy, RestartPolicy
 from .endpoint import Endpoint
 from .events import ClockJumped, ConnectionState, Event, Overrun, QualitySnapshot, Quote
@@ -28,13 +29,14 @@ from .pulse import Pulse
 from .sansio.pings import REMEMBERED
 from .sansio.quality import ConnectionQuality
 from .transports.catch_up import catch_up
-from .transports.clock_watch import follow_clocks
+from .transports.clock_watch import ClockNews
 from .transports.connect import connect_transport
 from .venue_events import RotationAdvised
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
+    from random import Random
 
     import trio_websocket
 
@@ -87,8 +89,10 @@ class Connection:
         self._quality = quality
         self._on_event = on_event
         self._on_messages = on_messages
-        self._overran = trio.Event()
-        self._ended = trio.Event()
+        self._called = trio.Event()
+        """Wakes the monitor."""
+        self._has_ended = False
+        self._goodbye: trio.Event | None = None
 
     def __repr__(self) -> str:
         return f"<Connection {self.name} {self.state.value}>"
@@ -201,7 +205,9 @@ class Connection:
         except HeartbeatTrioError as error:
             raise self.own(error) from error.__cause__
         finally:
-            self._ended.set()
+            self._has_ended = True
+            if self._goodbye is not None:
+                self._goodbye.set()
 
     async def ping(self) -> None:
         """The pinger task: ends with `PongTimeout` when the peer is dead."""
@@ -209,16 +215,24 @@ class Connection:
         raise self.own(self._pulse.why_dead(self.name))
 
     async def monitor(self) -> None:
-        """The monitor task: tells what the inbox dropped, at most once a second."""
-        while True:
-            await self._overran.wait()
-            self._overran = trio.Event()
-            self.report_overrun()
-            await trio.sleep(OVERRUN_INTERVAL)
+        """The monitor task: tells jumps of the clocks at once, and what the inbox dropped at most once a second."""
+        due = -inf
+        with ClockNews(self._call_monitor) as clocks:
+            while True:
+                if self._inbox.unreported:
+                    with trio.CancelScope(deadline=due):
+                        await self._called.wait()
+                else:  # nearly always; a scope that never ends would take half a kilobyte
+                    await self._called.wait()
+                self._called = trio.Event()
+                for event in clocks.take():
+                    self._clock_jumped(event)
+                if self._inbox.unreported and (now := trio.current_time()) >= due:
+                    self.report_overrun()
+                    due = now + OVERRUN_INTERVAL
 
-    async def watch_clocks(self) -> None:
-        """The clocks task: tells jumps, and asks the peer whether it is still there."""
-        await follow_clocks(self._clock_jumped)
+    def _call_monitor(self) -> None:
+        self._called.set()
 
     def _clock_jumped(self, event: Event) -> None:
         self._on_event(event)
@@ -248,9 +262,10 @@ class Connection:
                 self._pulse.subscribed(now)
             if Quote in kinds:  # an acknowledgement proves nothing about the feed
                 self._quality.record_data(now)
+            had_overrun = self._inbox.unreported
             self._on_messages(data)
-            if self._inbox.unreported:
-                self._overran.set()
+            if self._inbox.unreported and not had_overrun:
+                self._call_monitor()
 
     def _receive_protocol(self, message: Message, now: float) -> None:
         """What is said between programs: it is a sign of life, and no data."""
@@ -283,7 +298,9 @@ class Connection:
         await trio.lowlevel.checkpoint()
         with trio.move_on_after(timeout):
             await self._transport.aclose()
-            await self._ended.wait()
+            if not self._has_ended:
+                self._goodbye = trio.Event()
+                await self._goodbye.wait()
 
     def own(self, error: _E) -> _E:
         """Mark an error as this connection's own end, for `has_caused`, with what is known at that moment."""
@@ -367,7 +384,7 @@ async def open_connection(
                 transport,
                 heartbeat,
                 quality,
-                rng=rng or Random(),
+                rng=rng or CHANCE,
                 remembered=heartbeat.max_missed_pongs if has_no_nonces else REMEMBERED,
                 beats=beat_policy(dialect, parameters),
                 on_event=tell,
@@ -388,7 +405,6 @@ async def open_connection(
                 background.start_soon(connection.read, name=f"reader {connection.name}")
                 background.start_soon(connection.ping, name=f"pinger {connection.name}")
                 background.start_soon(connection.monitor, name=f"monitor {connection.name}")
-                background.start_soon(connection.watch_clocks, name=f"clocks {connection.name}")
                 yield connection
                 background.leave()
                 await connection.say_goodbye(restart.close_timeout)

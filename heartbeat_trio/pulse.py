@@ -79,7 +79,7 @@ class Pulse:
         self._on_event = on_event
         self._on_ping = on_ping
         self._venue = venue
-        self._log = PingLog()
+        self._log = None if on_ping is None else PingLog()
         self._beat_blame: Cause | None = None
         self._beat_evidence: Evidence | None = None
         self._timer = trio.CancelScope()
@@ -106,7 +106,8 @@ class Pulse:
 
     def receive(self, now: float) -> None:
         """Bytes came that belong to no pong."""
-        self._log.receive(now)
+        if self._log is not None:
+            self._log.receive(now)
         self._perform(self.heartbeat.receive_data(now))
         if self.beats is not None:
             self.beats.receive_data(now)
@@ -143,7 +144,8 @@ class Pulse:
         if not events:
             self._quality.record_unknown_pong(now)
         else:
-            self._log.receive(now)
+            if self._log is not None:
+                self._log.receive(now)
             if self.beats is not None and self._pongs_count:
                 self.beats.receive_data(now)
         self._perform(events)
@@ -172,7 +174,8 @@ class Pulse:
         if self.beats is not None:
             self.beats.close()
         self._quality.detector.disconnect(now)
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
         self._hand_on_records()
 
     def evidence(self) -> Evidence:
@@ -258,7 +261,8 @@ class Pulse:
         for decision in decisions:
             if isinstance(decision, SendPing):
                 self._quality.record_ping(now)
-                self._log.ping(decision.number, now)
+                if self._log is not None:
+                    self._log.ping(decision.number, now)
                 if not decision.is_probe:
                     self._count(is_ping=True)
                 self._transport.ping(decision.nonce, partial(self._ping_sent, decision))
@@ -268,7 +272,8 @@ class Pulse:
 
     def _ping_sent(self, command: SendPing, now: float) -> None:
         self.heartbeat.ping_sent(command.nonce, now)
-        self._log.sent(command.number, now)
+        if self._log is not None:
+            self._log.sent(command.number, now)
         self._move_timer()
 
     def _count(self, *, is_ping: bool) -> None:
@@ -276,34 +281,45 @@ class Pulse:
             self._venue.record_message(trio.current_time(), is_ping=is_ping)
 
     def _hand_on_records(self) -> None:
-        for record in self._log.take():
-            if self._on_ping is not None:
+        if self._log is not None and self._on_ping is not None:
+            for record in self._log.take():
                 self._on_ping(record)
 
     def _record(self, event: Event) -> None:
         """Count a decision, and tell it."""
-        quality, log, now = self._quality, self._log, event.at
+        quality, now = self._quality, event.at
         extra: list[Event] = []
         match event:
             case PongReceived():
                 self.rtt = event.rtt if event.rtt is not None else self.rtt
                 extra = quality.record_pong(event.rtt, now, is_exact=event.is_exact, local=event.local)
-                log.decide(event.ping, "answered", rtt=event.rtt, is_exact=event.is_exact, blame=event.blame)
+                self._log_fate(event, "answered", rtt=event.rtt, is_exact=event.is_exact)
             case PongLate():
                 quality.record_late_pong(event.rtt, now, is_exact=event.is_exact)
-                log.decide(event.ping, "late", rtt=event.rtt, is_exact=event.is_exact, blame=event.blame)
+                self._log_fate(event, "late", rtt=event.rtt, is_exact=event.is_exact)
             case PongMissed():
                 extra = quality.record_missed_pong(now)
-                log.decide(event.ping, "missed", blame=event.blame)
+                self._log_fate(event, "missed")
             case PongVoided():
                 quality.record_voided(now, is_answered=event.is_answered, local=event.local)
-                log.decide(event.ping, "voided", blame=event.blame)
+                self._log_fate(event, "voided")
             case Suspected() | StateChanged():
                 self._judge_detector(now)
             case _:
                 pass
         for each in (event, *extra):
             self._on_event(each)
+
+    def _log_fate(
+        self,
+        event: PongReceived | PongLate | PongMissed | PongVoided,
+        fate: str,
+        *,
+        rtt: float | None = None,
+        is_exact: bool | None = None,
+    ) -> None:
+        if self._log is not None:
+            self._log.decide(event.ping, fate, rtt=rtt, is_exact=is_exact, blame=event.blame)
 
     def _judge_detector(self, now: float) -> None:
         heartbeat, record = self.heartbeat, self._quality.detector

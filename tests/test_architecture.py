@@ -23,6 +23,7 @@ LAYERS = [
     "protocol",
     "dialects",
     "endpoint",
+    "_chance",
     "_background",
     "_broadcast",
     "inbox",

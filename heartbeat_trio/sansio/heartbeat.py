@@ -84,7 +84,7 @@ class Heartbeat:
         self._schedule = PingSchedule(policy, now=now, rng=rng) if schedule is None else schedule
         self._probe_at = inf
         self._try_probe = try_probe
-        self._probes = RollingLimit(max(1, policy.max_probes), PROBE_PERIOD)
+        self._probes: RollingLimit | None = None
         self._detector = AdaptiveDetector(policy) if policy.adaptive else None
         self._misses_since_life = 0
         self._last_life = now
@@ -176,10 +176,11 @@ class Heartbeat:
 
     def request_probe(self, now: float) -> None:
         """Somebody has a doubt: let a ping be sent now, within `HeartbeatPolicy.max_probes` and what the venue allows."""
-        if self._probe_at <= now or not self._policy.max_probes or self._probes.next_allowed(now) > now:
+        if self._probe_at <= now or not self._policy.max_probes:
             return
-        if self._try_probe(now):
-            self._probes.record(now)
+        probes = self._probes = self._probes or RollingLimit(self._policy.max_probes, PROBE_PERIOD)
+        if probes.next_allowed(now) <= now and self._try_probe(now):
+            probes.record(now)
             self._probe_at = now
 
     def bytes_sent(self, now: float) -> None:

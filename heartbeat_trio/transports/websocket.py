@@ -68,7 +68,7 @@ class WebSocketTransport(StreamTransport):
         self._early: list[FrameEvent] = []
         self._is_in_use = False
         self._read_size = 0
-        self._has_ended = trio.Event()
+        self._has_ended: trio.Event | None = None
 
     async def receive(self) -> list[Message]:
         """See `Transport.receive`. Control-frame pings are answered, and returned so that they can be counted."""
@@ -82,7 +82,8 @@ class WebSocketTransport(StreamTransport):
                 if messages or (self._protocol.has_partial_data and self._ending is None):
                     return messages
         except (ConnectionClosed, ConnectionLost):
-            self._has_ended.set()
+            if self._has_ended is not None:
+                self._has_ended.set()
             raise
         finally:
             self._is_in_use = False
@@ -113,6 +114,7 @@ class WebSocketTransport(StreamTransport):
             self.put_close(code, reason)
             await self._output.wait_idle()
             if self._is_in_use:
+                self._has_ended = self._has_ended or trio.Event()
                 await self._has_ended.wait()
             else:
                 await self._await_close()
