@@ -98,7 +98,9 @@ class Pulse:
         while True:
             with trio.CancelScope(deadline=self._next_deadline()) as self._timer:
                 await trio.sleep_forever()
-            evidence = await self._investigate(due=self._timer.deadline)
+            woken, evidence = trio.current_time(), None
+            if self._accused(woken) is not None:
+                evidence = await self._investigate(woken, due=self._timer.deadline)
             self._perform(heartbeat.handle_timer(trio.current_time(), evidence))
             self._judge_beats(evidence)
             if heartbeat.is_over:
@@ -207,12 +209,8 @@ class Pulse:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    async def _investigate(self, due: float) -> Evidence | None:
-        """If a verdict is due: make sure that nothing lies unread, then gather what is known. `due`: when we should wake."""
-        await trio.lowlevel.checkpoint()
-        woken = trio.current_time()
-        if self._accused(woken) is None:
-            return None
+    async def _investigate(self, woken: float, due: float) -> Evidence | None:
+        """A verdict is due: make sure that nothing lies unread, then gather what is known. `due`: when we should wake."""
         await catch_up(self._transport)
         now = trio.current_time()
         accused = self._accused(now)
@@ -250,7 +248,9 @@ class Pulse:
             self._on_event(event)
 
     def _move_timer(self) -> None:
-        self._timer.deadline = self._next_deadline()
+        deadline = self._next_deadline()
+        if deadline != self._timer.deadline:  # moving it is dear, and most of what happens moves nothing
+            self._timer.deadline = deadline
 
     def _next_deadline(self) -> float:
         beats = inf if self.beats is None else self.beats.next_deadline()
