@@ -138,8 +138,7 @@ class Pulse:
     def receive_pong(self, pong: Pong, now: float) -> None:
         """A pong came."""
         below = self._transport.bytes_below()
-        info = None if below is None else below.tcp_info()
-        network = None if info is None else info.rtt
+        network = None if below is None else below.network_rtt()
         accused = self.heartbeat.accused(now)
         evidence = None if accused is None else self._gather(accused, now)
         events = self.heartbeat.receive_pong(pong.nonce, now, receipt=pong.receipt, network=network, evidence=evidence)

@@ -39,7 +39,7 @@ from .frame_events import (
     TextsReceived,
 )
 from .handshake import ClientHandshake, ServerHandshake
-from .lane import BINARY, TEXT, FrameLane
+from .lane import BINARY, PONG, TEXT, FrameLane
 from .wire import printable
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ MAX_CONTROL_PAYLOAD = 125
 
 class State(Enum):
     """Where one side of a connection is."""
+
+    __hash__ = object.__hash__  # there is one of each, and the state is looked up with every read
 
     CONNECTING = "CONNECTING"
     """Nothing was asked yet."""
@@ -322,6 +324,8 @@ class WebSocketProtocol:
                 events.append(TextsReceived(payloads))
             elif kind == BINARY:
                 events += map(BinaryReceived, payloads)
+            elif kind == PONG:
+                events += map(PongReceived, payloads)
             else:
                 events += self._receive_others(payloads[0])
                 if self.state not in LISTENING:

@@ -2,7 +2,7 @@
 
 A frame takes the lane if it is a text or binary message by itself (final, unfragmented, no RSV bits), whole within the read,
 masked as its side must be, of at most 65 535 bytes (and the limit), and, for text, UTF-8. Everything else goes to wsproto as
-a counted run of bytes that ends with its frame or with the read: control frames, fragments, what is cut by the end of a
+a counted run of bytes that ends with its frame or with the read: other control frames, fragments, what is cut by the end of a
 read, and whatever breaks a rule, so that wsproto alone says how. Between two runs wsproto stands at a frame's beginning, as
 the lane does; while it holds a fragmented message, nothing takes the lane.
 """
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-TEXT, BINARY, OTHER = 0x81, 0x82, 0
-"""Kinds of runs; the first two are also the first byte of the frames that may take the lane (RFC 6455 §5.2)."""
+TEXT, BINARY, PONG, OTHER = 0x81, 0x82, 0x8A, 0
+"""Kinds of runs; all but the last are also the first byte of the frames that may take the lane (RFC 6455 §5.2)."""
 
 CONTROL = 0x8
 """Opcodes from here on are control frames."""
@@ -59,7 +59,9 @@ class FrameLane:
         while position < end:
             if not self._header and not self._is_fragmented:
                 position = self._take_messages(data, position, runs)
-            if position < end:
+            if position < end and not self._header and data[position] == PONG:
+                position = self._take_pong(data, position, runs)
+            elif position < end:
                 position = self._pass_on(data, position, runs)
         return runs
 
@@ -129,6 +131,15 @@ class FrameLane:
         except IndexError:
             pass
         return payloads, position
+
+    def _take_pong(self, data: bytes, position: int, runs: list[Run]) -> int:
+        """Take a pong that is whole and as it must be, also from between fragments; else it is wsproto's."""
+        start = position + 2
+        behind = start + (data[position + 1] if start <= len(data) else SHORT)
+        if self._is_masked or behind - start >= SHORT or behind > len(data):
+            return self._pass_on(data, position, runs)
+        runs.append(Run(PONG, [data[start:behind]]))
+        return behind
 
     def _frame_size(self, payload: bytes) -> int:
         """Bytes of the frame that a payload was taken from."""

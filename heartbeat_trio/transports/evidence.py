@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from .abc import Arrival, ByteStream
-from .kernel import ANCILLARY, enable_timestamps, read_tcp_info, set_user_timeout, stamp_age
+from .kernel import ANCILLARY, enable_timestamps, read_network_rtt, read_tcp_info, set_user_timeout, stamp_age
 from .loop_watch import LATE, watch_loop
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ READ_SIZE = 256 * 1024
 
 SMALL_READ = 4 * 1024
 """The same while we catch up after a stall: a timestamp belongs to the last segment of a read, so small reads have more."""
+
+MOMENT = 0.0005
+"""Seconds after a read that took all there was in which we wait without looking again."""
 
 WAKE_UP = 0.0005
 """Seconds that the kernel takes at most to wake a loop that waits for it, on a machine with a core to spare."""
@@ -83,11 +86,15 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
             raise trio.BusyResourceError("another task is already receiving from this stream")
         self._is_receiving = True
         try:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            data = self._receive_nowait(max_bytes)
-            if data is not None:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                return data
+            if max_bytes == READ_SIZE and self._is_drained():
+                self._check_open()
+                data = None
+            else:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                data = self._receive_nowait(max_bytes)
+                if data is not None:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
+                    return data
             while data is None:
                 await self._wait_readable()
                 data = self._receive_nowait(max_bytes)
@@ -142,6 +149,10 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         """See `ByteStream.tcp_info`."""
         return read_tcp_info(self._socket)
 
+    def network_rtt(self) -> float | None:
+        """See `ByteStream.network_rtt`."""
+        return read_network_rtt(self._socket)
+
     def loop_lag(self, since: float) -> float | None:
         """See `ByteStream.loop_lag`."""
         return None if self._watch is None else self._watch.lag(since, trio.current_time())
@@ -183,6 +194,10 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
     def _check_open(self) -> None:
         if self._socket.fileno() < 0:
             raise trio.ClosedResourceError("this stream was closed")
+
+    def _is_drained(self) -> bool:
+        """Whether the last read took all there was, and no more than a moment ago: another one would be in vain."""
+        return self._has_stamps and trio.current_time() - self._empty_at < MOMENT
 
     def _receive_nowait(self, max_bytes: int | None) -> bytes | None:
         self._check_open()
