@@ -1,6 +1,6 @@
 """The pinger's side of a connection: a pure timer over `sansio.heartbeat`, evidence for its verdicts, each ping's record.
 
-It sleeps in one cancel scope whose deadline is `Heartbeat.next_deadline()` and which the reader moves; a blocked send does
+It sleeps until `Heartbeat.next_deadline()`, which the reader moves; a blocked send does
 not extend it, because a ping is only put into the output buffer.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ._alarm import Alarm
 from .events import (
     ConnectionState,
     Event,
@@ -82,7 +83,7 @@ class Pulse:
         self._log = None if on_ping is None else PingLog()
         self._beat_blame: Cause | None = None
         self._beat_evidence: Evidence | None = None
-        self._timer = trio.CancelScope()
+        self._alarm = Alarm()
         try_probe = always if venue is None else venue.try_probe
         self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered, try_probe=try_probe)
         self.beats = None if beats is None else ServerBeats(beats, now=now)
@@ -96,12 +97,12 @@ class Pulse:
         """The pinger task; it returns when the peer is dead."""
         heartbeat = self.heartbeat
         while True:
-            with trio.CancelScope(deadline=self._next_deadline()) as self._timer:
-                await trio.sleep_forever()
-            woken, evidence = trio.current_time(), None
-            if self._accused(woken) is not None:
-                evidence = await self._investigate(woken, due=self._timer.deadline)
-            self._perform(heartbeat.handle_timer(trio.current_time(), evidence))
+            await self._alarm.sleep_until(self._next_deadline())
+            now, evidence = trio.current_time(), None
+            if self._accused(now) is not None:
+                evidence = await self._investigate(now)
+                now = trio.current_time()
+            self._perform(heartbeat.handle_timer(now, evidence), now)
             self._judge_beats(evidence)
             if heartbeat.is_over:
                 return
@@ -110,7 +111,7 @@ class Pulse:
         """Bytes came that belong to no pong."""
         if self._log is not None:
             self._log.receive(now)
-        self._perform(self.heartbeat.receive_data(now))
+        self._perform(self.heartbeat.receive_data(now), now)
         if self.beats is not None:
             self.beats.receive_data(now)
 
@@ -149,7 +150,7 @@ class Pulse:
                 self._log.receive(now)
             if self.beats is not None and self._pongs_count:
                 self.beats.receive_data(now)
-        self._perform(events)
+        self._perform(events, now)
 
     def note_batch(self) -> None:
         """A read was handled: the timer follows."""
@@ -208,8 +209,9 @@ class Pulse:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    async def _investigate(self, woken: float, due: float) -> Evidence | None:
-        """A verdict is due: make sure that nothing lies unread, then gather what is known. `due`: when we should wake."""
+    async def _investigate(self, woken: float) -> Evidence | None:
+        """A verdict is due: make sure that nothing lies unread, then gather what is known. `woken`: when we woke for it."""
+        due = self._alarm.due
         await catch_up(self._transport)
         now = trio.current_time()
         accused = self._accused(now)
@@ -247,16 +249,13 @@ class Pulse:
             self._on_event(event)
 
     def _move_timer(self) -> None:
-        deadline = self._next_deadline()
-        if deadline != self._timer.deadline:  # moving it is dear, and most of what happens moves nothing
-            self._timer.deadline = deadline
+        self._alarm.move(self._next_deadline())
 
     def _next_deadline(self) -> float:
         beats = inf if self.beats is None else self.beats.next_deadline()
         return min(self.heartbeat.next_deadline(), beats)
 
-    def _perform(self, decisions: Sequence[Event | SendPing]) -> None:
-        now = trio.current_time()
+    def _perform(self, decisions: Sequence[Event | SendPing], now: float) -> None:
         for decision in decisions:
             if isinstance(decision, SendPing):
                 self._quality.record_ping(now)

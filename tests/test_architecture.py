@@ -23,6 +23,7 @@ LAYERS = [
     "protocol",
     "dialects",
     "endpoint",
+    "_alarm",
     "_chance",
     "_background",
     "_broadcast",

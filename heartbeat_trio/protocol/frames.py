@@ -39,11 +39,11 @@ from .frame_events import (
     TextsReceived,
 )
 from .handshake import ClientHandshake, ServerHandshake
-from .lane import BINARY, PONG, TEXT, FrameLane
+from .lane import BINARY, PING, PONG, TEXT, FrameLane, encode_masked
 from .wire import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "TRANSITIONS",
@@ -148,6 +148,7 @@ class WebSocketProtocol:
         path: Path and query that a client asks for.
         headers: More headers of a client's request.
         max_message_size: Bytes of a message from the peer; a larger one fails the connection with 1009.
+        make_mask: Gives 4 unpredictable bytes for each ping of a client (RFC 6455 §5.3); by default wsproto makes them.
 
     Raises:
         LocalProtocolError: Host, path or headers cannot stand in a request.
@@ -161,12 +162,14 @@ class WebSocketProtocol:
         path: str = "/",
         headers: Sequence[tuple[str, str]] = (),
         max_message_size: int = 2**20,
+        make_mask: Callable[[], bytes] | None = None,
     ) -> None:
         self.state = State.CONNECTING
         is_client = role == "client"
         self._handshake = ClientHandshake(host, path, headers) if is_client else ServerHandshake()
         self._frames = FrameProtocol(client=is_client, extensions=[])
         self._max_message_size = max_message_size
+        self._make_mask = make_mask
         self._early = b""
         self._message = bytearray()
         self._lane = FrameLane(role, max_message_size=max_message_size)
@@ -265,7 +268,12 @@ class WebSocketProtocol:
 
     def encode_ping(self, payload: bytes) -> bytes:
         """Frame a ping; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        return bytes(self._frames.ping(_check_control(payload))) if self._may_send() else b""
+        payload = _check_control(payload)
+        if not self._may_send():
+            return b""
+        if self._make_mask is not None:
+            return encode_masked(PING, payload, self._make_mask())
+        return bytes(self._frames.ping(payload))
 
     def encode_pong(self, payload: bytes) -> bytes:
         """Frame a pong; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""

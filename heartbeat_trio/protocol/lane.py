@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 TEXT, BINARY, PONG, OTHER = 0x81, 0x82, 0x8A, 0
 """Kinds of runs; all but the last are also the first byte of the frames that may take the lane (RFC 6455 §5.2)."""
 
+PING = 0x89
+
 CONTROL = 0x8
 """Opcodes from here on are control frames."""
 HEARTBEATS = (0x9, 0xA)
@@ -178,6 +180,11 @@ def unmask(payload: bytes, key: bytes) -> bytes:
     size = len(payload)
     mask = (key * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
+
+
+def encode_masked(kind: int, payload: bytes, key: bytes) -> bytes:
+    """A client's frame of at most 125 bytes, whose first byte is `kind`."""
+    return bytes((kind, MASKED | len(payload))) + key + unmask(payload, key)
 
 
 def _header_size(header: bytearray) -> int:

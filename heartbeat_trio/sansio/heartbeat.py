@@ -142,10 +142,10 @@ class Heartbeat:
 
         It may change after every call of any method.
         """
-        if self.is_over:
+        if self.state is ConnectionState.DISCONNECTED:
             return inf
-        detector = inf if self._detector is None else self._detector.next_deadline()
-        return min(self._schedule.next_tick, self._probe_at, self._pings.earliest_deadline(), detector)
+        deadline = min(self._schedule.next_tick, self._probe_at, self._pings.earliest_deadline())
+        return deadline if self._detector is None else min(deadline, self._detector.next_deadline())
 
     def accused(self, now: float) -> Accused | None:
         """What `handle_timer` would judge now: first make sure that nothing lies unread, and gather evidence about this.

@@ -71,7 +71,8 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         self._watch = watch_loop() if measure else None
         # A mock clock's seconds have nothing to do with the kernel's.
         self._has_stamps = self._watch is not None and enable_timestamps(sock)
-        self._empty_at = trio.current_time()
+        self._now = trio.current_time if self._watch is None else self._watch.now
+        self._empty_at = self._now()
         self._quiet_until: float | None = None
         self._is_behind = False
 
@@ -130,7 +131,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         self._check_open()
         if self._has_sent_eof:
             raise trio.ClosedResourceError("this stream has sent its end")
-        self.sent_at = trio.current_time()
+        self.sent_at = self._now()
         try:
             return self._socket.send(data) if data else 0
         except BlockingIOError:
@@ -197,7 +198,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
 
     def _is_drained(self) -> bool:
         """Whether the last read took all there was, and no more than a moment ago: another one would be in vain."""
-        return self._has_stamps and trio.current_time() - self._empty_at < MOMENT
+        return self._has_stamps and self._now() - self._empty_at < MOMENT
 
     def _receive_nowait(self, max_bytes: int | None) -> bytes | None:
         self._check_open()
@@ -213,7 +214,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         size = max_bytes or READ_SIZE
         if self._is_behind:
             size = min(size, SMALL_READ)
-        before = trio.current_time()
+        before = self._now()
         empty_at, quiet_until, is_whole = self._empty_at, self._quiet_until, True
         try:
             data, ancillary, _flags, _address = self._socket.recvmsg(size, ANCILLARY)
@@ -235,7 +236,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         """
         if age is None:
             return None
-        now = trio.current_time()
+        now = self._now()
         at = now - min(max(age, 0.0), now - empty_at)
         first = quiet_until if quiet_until is not None and at >= quiet_until else empty_at
         return Arrival(at, at - first, size, is_whole)

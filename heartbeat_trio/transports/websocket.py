@@ -6,6 +6,8 @@ before it closes.
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..endpoint import Endpoint
+
+make_mask = partial(os.urandom, 4)
+"""What a client masks a frame with."""
 
 REFUSALS = {
     401: "a token is needed: Authorization: Bearer TOKEN",
@@ -222,7 +227,9 @@ async def connect_websocket(
     Raises:
         ConnectError: The server refused (`status` says how), broke the protocol, or closed.
     """
-    protocol = WebSocketProtocol("client", host=endpoint.authority, path=endpoint.path, headers=tuple(headers.items()))
+    protocol = WebSocketProtocol(
+        "client", host=endpoint.authority, path=endpoint.path, headers=tuple(headers.items()), make_mask=make_mask
+    )
     transport = WebSocketTransport(stream, nursery, protocol, role="client", on_raw=on_raw, codec=codec)
     await stream.send_all(protocol.connect())
     while True:
