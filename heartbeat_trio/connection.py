@@ -3,14 +3,12 @@
 - **reader**: bytes in, messages out. Pings are answered and pongs recorded first; then data goes to the inbox. It waits for
   bytes and for nothing else.
 - **pinger**: a pure timer, which sends pings and judges the missing pongs; see `pulse`.
-- **monitor**: sleeps until something is to be told: what the inbox dropped, and that a clock jumped (the peer is asked at
-  once then). One task per process looks at the clocks, not one per connection: see `transports.clock_watch`.
+- **monitor**: sleeps until something is to be told: what the inbox dropped, or that a clock jumped; see `monitor`.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -19,9 +17,10 @@ from ._background import open_background
 from ._chance import CHANCE
 from .config import InboxPolicy, RestartPolicy
 from .endpoint import Endpoint
-from .events import ClockJumped, ConnectionState, Event, Overrun, QualitySnapshot, Quote
+from .events import ConnectionState, Event, QualitySnapshot, Quote
 from .exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox
+from .monitor import Monitor
 from .posting import Posting
 from .protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy, request_pacer
 from .protocol.messages import Beat, Message, Notice, Ping, Pong, Resume, Subscribe, Subscribed, Unsubscribe, Welcome
@@ -29,7 +28,6 @@ from .pulse import Pulse
 from .sansio.pings import REMEMBERED
 from .sansio.quality import ConnectionQuality
 from .transports.catch_up import catch_up
-from .transports.clock_watch import ClockNews
 from .transports.connect import connect_transport
 from .venue_events import RotationAdvised
 
@@ -47,9 +45,6 @@ if TYPE_CHECKING:
     from .transports.decoding import Decoders
     from .venue import Venue
 
-OVERRUN_INTERVAL = 1.0
-"""Seconds between two `Overrun` events."""
-
 BACKSTOP = 5.0
 """Seconds that the kernel waits longer than we do, before it gives up what is not acknowledged."""
 
@@ -57,6 +52,8 @@ PROTOCOL = frozenset({Ping, Beat, Welcome, Notice})
 """Messages between programs, which the consumer of data does not see."""
 
 QUOTES = {Quote}
+
+DEFAULT_RESTART, DEFAULT_INBOX = RestartPolicy(), InboxPolicy()
 
 _E = TypeVar("_E", bound=HeartbeatTrioError)
 
@@ -89,8 +86,7 @@ class Connection:
         self._quality = quality
         self._on_event = on_event
         self._on_messages = on_messages
-        self._called = trio.Event()
-        """Wakes the monitor."""
+        self._monitor = Monitor(inbox, on_event, pulse.request_probe)
         self._has_ended = False
         self._goodbye: trio.Event | None = None
 
@@ -215,29 +211,8 @@ class Connection:
         raise self.own(self._pulse.why_dead(self.name))
 
     async def monitor(self) -> None:
-        """The monitor task: tells jumps of the clocks at once, and what the inbox dropped at most once a second."""
-        due = -inf
-        with ClockNews(self._call_monitor) as clocks:
-            while True:
-                if self._inbox.unreported:
-                    with trio.CancelScope(deadline=due):
-                        await self._called.wait()
-                else:  # nearly always; a scope that never ends would take half a kilobyte
-                    await self._called.wait()
-                self._called = trio.Event()
-                for event in clocks.take():
-                    self._clock_jumped(event)
-                if self._inbox.unreported and (now := trio.current_time()) >= due:
-                    self.report_overrun()
-                    due = now + OVERRUN_INTERVAL
-
-    def _call_monitor(self) -> None:
-        self._called.set()
-
-    def _clock_jumped(self, event: Event) -> None:
-        self._on_event(event)
-        if isinstance(event, ClockJumped):
-            self.request_probe()
+        """The monitor task; see `monitor`."""
+        await self._monitor.run()
 
     # -- decisions performed -----------------------------------------------------------------------------------------
 
@@ -265,7 +240,7 @@ class Connection:
             had_overrun = self._inbox.unreported
             self._on_messages(data)
             if self._inbox.unreported and not had_overrun:
-                self._call_monitor()
+                self._monitor.call()
 
     def _receive_protocol(self, message: Message, now: float) -> None:
         """What is said between programs: it is a sign of life, and no data."""
@@ -285,13 +260,7 @@ class Connection:
     def close(self) -> None:
         """Decide what is open: pings in flight are cancelled, and the last drops told."""
         self._pulse.close()
-        self.report_overrun()
-
-    def report_overrun(self) -> None:
-        """Tell what the inbox dropped since the last telling."""
-        if self._inbox.unreported:
-            dropped, self._inbox.unreported = self._inbox.unreported, 0
-            self._on_event(Overrun(at=trio.current_time(), dropped=dropped))
+        self._monitor.report()
 
     async def say_goodbye(self, timeout: float) -> None:
         """Close in an orderly way, as far as that goes in `timeout` seconds."""
@@ -361,10 +330,10 @@ async def open_connection(
     where = Endpoint.parse(endpoint) if isinstance(endpoint, str | Endpoint) else endpoint
     dialect, parameters = (where.venue, dict(where.parameters)) if isinstance(where, Endpoint) else (None, {})
     heartbeat = heartbeat_policy(dialect, heartbeat, parameters)
-    restart = restart or RestartPolicy()
+    restart = restart or DEFAULT_RESTART
     quality = quality or ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
     tell = on_event or (lambda _event: None)
-    box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
+    box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or DEFAULT_INBOX)
     transport: Transport | None = None
     try:
         async with open_background() as background:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from ._background import open_background
-from ._chance import CHANCE
 from ._broadcast import Broadcast, Events
+from ._chance import CHANCE
 from .config import BackoffPolicy, GatePolicy, InboxPolicy, RestartPolicy, SilencePolicy, symbol_list
 from .endpoint import Endpoint
 from .events import (

@@ -32,6 +32,7 @@ LAYERS = [
     "venue",
     "posting",
     "pulse",
+    "monitor",
     "connection",
     "outgoing",
     "supervisor",

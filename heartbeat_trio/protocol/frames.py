@@ -13,8 +13,8 @@ and in `State.OPEN` both sides are alike.
 
 from __future__ import annotations
 
-import struct
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
@@ -38,6 +38,7 @@ from .frame_events import (
     TextReceived,
     TextsReceived,
 )
+from .frame_rules import check_control, encode_server_text, is_close_code
 from .handshake import ClientHandshake, ServerHandshake
 from .lane import BINARY, PING, PONG, TEXT, FrameLane, encode_masked
 from .wire import printable
@@ -64,9 +65,6 @@ __all__ = [
     "WebSocketProtocol",
     "encode_server_text",
 ]
-
-MAX_CONTROL_PAYLOAD = 125
-"""Bytes of a ping or pong (RFC 6455 §5.5)."""
 
 
 class State(Enum):
@@ -167,7 +165,6 @@ class WebSocketProtocol:
         self.state = State.CONNECTING
         is_client = role == "client"
         self._handshake = ClientHandshake(host, path, headers) if is_client else ServerHandshake()
-        self._frames = FrameProtocol(client=is_client, extensions=[])
         self._max_message_size = max_message_size
         self._make_mask = make_mask
         self._early = b""
@@ -188,6 +185,11 @@ class WebSocketProtocol:
     def has_partial_data(self) -> bool:
         """Whether the last read brought bytes of a message (not of a ping or pong), whole or not: a sign of life."""
         return self._lane.has_data
+
+    @cached_property
+    def _frames(self) -> FrameProtocol:
+        """What does not take the lane goes through this: made when it is needed, which a quiet connection never does."""
+        return FrameProtocol(client=isinstance(self._handshake, ClientHandshake), extensions=[])
 
     # The handshake
 
@@ -268,7 +270,7 @@ class WebSocketProtocol:
 
     def encode_ping(self, payload: bytes) -> bytes:
         """Frame a ping; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        payload = _check_control(payload)
+        payload = check_control(payload)
         if not self._may_send():
             return b""
         if self._make_mask is not None:
@@ -277,7 +279,7 @@ class WebSocketProtocol:
 
     def encode_pong(self, payload: bytes) -> bytes:
         """Frame a pong; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        return bytes(self._frames.pong(_check_control(payload))) if self._may_send() else b""
+        return bytes(self._frames.pong(check_control(payload))) if self._may_send() else b""
 
     def encode_close(self, code: int | None = 1000, reason: str = "") -> bytes:
         """Frame our Close, the first time; b"" where none can be sent.
@@ -289,7 +291,7 @@ class WebSocketProtocol:
         Raises:
             LocalProtocolError: The code must not stand in a frame.
         """
-        if code is not None and not _is_close_code(code):
+        if code is not None and not is_close_code(code):
             raise LocalProtocolError(f"close code {code} must not be sent")
         if not self.is_open:
             return b""
@@ -383,27 +385,6 @@ class WebSocketProtocol:
         self._move(Step.FAIL)
         self._message = bytearray()
         return ProtocolFailed(code, printable(reason, 256))
-
-
-def encode_server_text(payload: bytes) -> bytes:
-    """Frame a text message from a server: unmasked and final (RFC 6455 §5.2), so that all its clients can share it."""
-    size = len(payload)
-    if size < 126:
-        return bytes((0x81, size)) + payload
-    if size < 2**16:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
-
-
-def _check_control(payload: bytes) -> bytes:
-    if len(payload) > MAX_CONTROL_PAYLOAD:
-        raise LocalProtocolError(f"a ping or pong carries at most {MAX_CONTROL_PAYLOAD} bytes, not {len(payload)}")
-    return payload
-
-
-def _is_close_code(code: int) -> bool:
-    """Codes that may stand in a frame: RFC 6455 §7.4 and the registry it made; 1004 to 1006 and 1015 must not."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def _as_bytes(payload: bytes | str) -> bytes:

@@ -1,10 +1,10 @@
 """The fast lane in front of wsproto: whole text and binary messages leave a read in one pass, and nothing is buffered.
 
 A frame takes the lane if it is a text or binary message by itself (final, unfragmented, no RSV bits), whole within the read,
-masked as its side must be, of at most 65 535 bytes (and the limit), and, for text, UTF-8. Everything else goes to wsproto as
-a counted run of bytes that ends with its frame or with the read: other control frames, fragments, what is cut by the end of a
-read, and whatever breaks a rule, so that wsproto alone says how. Between two runs wsproto stands at a frame's beginning, as
-the lane does; while it holds a fragmented message, nothing takes the lane.
+masked as its side must be, of at most 65 535 bytes (and the limit), and, for text, UTF-8; so does a whole pong that a client
+gets. Everything else goes to wsproto as a counted run of bytes that ends with its frame or with the read: other control
+frames, fragments, what is cut by the end of a read, and whatever breaks a rule, so that wsproto alone says how. Between two
+runs wsproto stands at a frame's beginning, as the lane does; while it holds a fragmented message, no message takes the lane.
 """
 
 from __future__ import annotations

@@ -87,10 +87,8 @@ class Heartbeat:
         self._probes: RollingLimit | None = None
         self._detector = AdaptiveDetector(policy) if policy.adaptive else None
         self._misses_since_life = 0
-        self._last_life = now
-        self._last_pong = now
-        self._last_inbound = now
-        self._last_sent = now
+        self._last_life = self._last_pong = now
+        self._last_inbound = self._last_sent = now
         self._has_excused = False
         self.unknown_pongs = 0
         """Pongs that matched no unanswered ping: duplicates, strangers, and those too old to be remembered."""
@@ -144,8 +142,8 @@ class Heartbeat:
         """
         if self.state is ConnectionState.DISCONNECTED:
             return inf
-        deadline = min(self._schedule.next_tick, self._probe_at, self._pings.earliest_deadline())
-        return deadline if self._detector is None else min(deadline, self._detector.next_deadline())
+        doubt = inf if self._detector is None else self._detector.next_deadline()
+        return min(self._schedule.next_tick, self._probe_at, self._pings.earliest_deadline(), doubt)
 
     def accused(self, now: float) -> Accused | None:
         """What `handle_timer` would judge now: first make sure that nothing lies unread, and gather evidence about this.

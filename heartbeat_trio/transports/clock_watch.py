@@ -6,7 +6,7 @@ own, where an error is its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -75,7 +75,7 @@ class ClockNews:
         self._news: list[Event] = []
         self._monitor: _Monitor | None = None
 
-    def __enter__(self) -> ClockNews:
+    def __enter__(self) -> Self:
         self._monitor = _find_monitor()
         if self._monitor is not None:
             self._monitor.start()

@@ -113,7 +113,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
             with memoryview(data) as view:
                 sent = self.send_nowait(view)
                 while sent < len(view):
-                    await self._wait(trio.lowlevel.wait_writable)
+                    await trio.lowlevel.wait_writable(self._socket)
                     sent += self.send_nowait(view[sent:])
             if self.on_handed_over is not None:
                 self.on_handed_over()
@@ -124,7 +124,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint_if_cancelled()
         self._check_open()
         with self._exclusive_sender():
-            await self._wait(trio.lowlevel.wait_writable)
+            await trio.lowlevel.wait_writable(self._socket)
 
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """See `ByteStream.send_nowait`."""
@@ -244,7 +244,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
     async def _wait_readable(self) -> None:
         self.is_waiting = True
         try:
-            await self._wait(trio.lowlevel.wait_readable)
+            await trio.lowlevel.wait_readable(self._socket)
         finally:
             self.is_waiting = False
         if self._watch is not None:
@@ -255,9 +255,6 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         self._empty_at = max(self._empty_at, watch.previous_poll)
         self._quiet_until = watch.last_poll - WAKE_UP if watch.has_waited else None
         self._is_behind = self._is_behind or watch.lateness > LATE
-
-    async def _wait(self, wait: Callable[[socket.socket], object]) -> None:
-        await wait(self._socket)  # type: ignore[misc]  # both are coroutine functions; Trio's stubs differ by platform
 
 
 class SocketListener(trio.abc.Listener[SocketStream]):

@@ -81,9 +81,14 @@ class WebSocketTransport(StreamTransport):
         self._is_in_use = True
         try:
             while True:
-                await self._finish_if_failed()
-                early, self._early = self._early, []
-                messages = self._translate(early or await self._receive_events())
+                if self._ending is not None:
+                    await self._finish_if_failed()
+                events, self._early = self._early, []
+                if not events:
+                    data = await self._read()
+                    self._read_size = len(data)
+                    events = self._protocol.receive_runs(data) if data else self._protocol.receive_eof()
+                messages = self._translate(events)
                 if messages or (self._protocol.has_partial_data and self._ending is None):
                     return messages
         except (ConnectionClosed, ConnectionLost):
@@ -142,11 +147,6 @@ class WebSocketTransport(StreamTransport):
     def keep_early(self, events: list[FrameEvent]) -> None:
         """Keep what came in the same read as the handshake for the first `receive`."""
         self._early = events
-
-    async def _receive_events(self) -> list[FrameEvent]:
-        data = await self._read()
-        self._read_size = len(data)
-        return self._protocol.receive_runs(data) if data else [*self._protocol.receive_eof()]
 
     def _translate(self, events: list[FrameEvent]) -> list[Message]:
         messages: list[Message] = []

@@ -43,7 +43,7 @@ class Figures(msgspec.Struct):
 def serving() -> Iterator[str]:
     """A server in a process of its own; its port."""
     command = [sys.executable, "-m", "tests.support.idle_server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - ours
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         try:
@@ -57,7 +57,7 @@ def measure(figures: Figures, port: str, connections: int, windows: int) -> None
     seconds = max(2.0, figures.interval)
     numbers = [port, connections, figures.interval, windows, seconds]
     command = [sys.executable, "-m", "tests.support.idle_clients", figures.kind, *map(str, numbers)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603 - ours
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     answer = json.loads(done.stdout)
     figures.memory.append(answer["memory"])
     figures.costs += answer["costs"]
@@ -82,11 +82,12 @@ def run(connections: int, rounds: int, intervals: list[float], *, has_peers: boo
 def ratios(measured: list[Figures]) -> dict[float, float]:
     """Our processor time per ping and pong as a multiple of the bare loop's, per interval: the median of the rounds."""
     costs = {(figures.kind, figures.interval): figures.costs for figures in measured}
-    return {
-        interval: statistics.median(ours / bare for ours, bare in zip(costs["ours", interval], costs["bare", interval], strict=True))
+    pairs = {
+        interval: zip(costs["ours", interval], costs["bare", interval], strict=True)
         for kind, interval in costs
         if kind == "ours"
     }
+    return {interval: statistics.median(ours / bare for ours, bare in pair) for interval, pair in pairs.items()}
 
 
 def describe(samples: list[float], unit: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Thousands of quiet WebSocket connections in one process, each kept alive with pings: ours, the cheapest on Trio, and peers.
+"""Thousands of quiet WebSocket connections in one process, kept alive with pings: ours, the cheapest on Trio, and peers.
 
 Usage: idle_clients.py KIND PORT CONNECTIONS INTERVAL WINDOWS SECONDS. Prints one JSON object: bytes of resident memory per
 connection, and for each window the processor time per ping that the server answered in it, in seconds.
@@ -116,7 +116,7 @@ def policy(interval: float) -> HeartbeatPolicy:
 
 
 async def hold_websockets_trio(meter: Meter, opened: Callable[[], None]) -> None:
-    """websockets' client on Trio, with its keepalive."""
+    """Websockets' client on Trio, with its keepalive."""
     from websockets.trio.client import connect
 
     async with connect(meter.url, ping_interval=meter.interval, ping_timeout=3 * meter.interval):
@@ -204,20 +204,20 @@ async def run_trio(hold: TrioHold, meter: Meter) -> None:
 
 
 async def open_websockets(meter: Meter) -> Holder:
-    """websockets' client on asyncio, with its keepalive."""
+    """Websockets' client on asyncio, with its keepalive."""
     from websockets.asyncio.client import connect
 
     return await connect(meter.url, ping_interval=meter.interval, ping_timeout=3 * meter.interval)
 
 
-async def open_aiohttp(meter: Meter, client: Any) -> Holder:  # noqa: ANN401 - it may not be installed
-    """aiohttp's client with its heartbeat, which needs somebody who receives."""
+async def open_aiohttp(meter: Meter, client: Any) -> Holder:
+    """Aiohttp's client with its heartbeat, which needs somebody who receives."""
     socket = await client.ws_connect(meter.url, heartbeat=meter.interval)
     return asyncio.create_task(socket.receive())
 
 
 async def open_picows(meter: Meter) -> Holder:
-    """picows with its automatic pings."""
+    """Picows with its automatic pings."""
     from picows import WSAutoPingStrategy, WSListener, ws_connect
 
     return await ws_connect(

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import select
 import socket
-import sys
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 PING, CLOSE = 0x89, 0x88
@@ -116,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
