@@ -32,6 +32,11 @@ class Alarm:
             self._scope = self._sleeper = None
         await trio.lowlevel.checkpoint_if_cancelled()  # it may not have been the alarm that woke us
 
+    @property
+    def is_set(self) -> bool:
+        """Whether somebody sleeps."""
+        return self._scope is not None
+
     def move(self, due: float) -> None:
         """Wake the sleeper then, if there is one."""
         if self._scope is not None and due != self.due:  # to move it is dear, and most of what happens moves nothing

@@ -33,7 +33,7 @@ from .venue_events import RotationAdvised
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from random import Random
 
     import trio_websocket
@@ -210,9 +210,9 @@ class Connection:
         await self._pulse.run()
         raise self.own(self._pulse.why_dead(self.name))
 
-    async def monitor(self) -> None:
+    def monitor(self) -> Awaitable[None]:
         """The monitor task; see `monitor`."""
-        await self._monitor.run()
+        return self._monitor.run()
 
     # -- decisions performed -----------------------------------------------------------------------------------------
 
@@ -279,6 +279,10 @@ class Connection:
         return error
 
 
+def _ignore(_event: Event) -> None:
+    """Nobody wants events."""
+
+
 @asynccontextmanager
 async def open_connection(
     endpoint: str | Endpoint | trio_websocket.WebSocketConnection,
@@ -332,7 +336,7 @@ async def open_connection(
     heartbeat = heartbeat_policy(dialect, heartbeat, parameters)
     restart = restart or DEFAULT_RESTART
     quality = quality or ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
-    tell = on_event or (lambda _event: None)
+    tell = on_event or _ignore
     box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or DEFAULT_INBOX)
     transport: Transport | None = None
     try:

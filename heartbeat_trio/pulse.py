@@ -249,7 +249,8 @@ class Pulse:
             self._on_event(event)
 
     def _move_timer(self) -> None:
-        self._alarm.move(self._next_deadline())
+        if self._alarm.is_set:  # else the pinger is at work, and looks by itself before it sleeps again
+            self._alarm.move(self._next_deadline())
 
     def _next_deadline(self) -> float:
         beats = inf if self.beats is None else self.beats.next_deadline()

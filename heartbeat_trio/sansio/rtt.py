@@ -61,33 +61,32 @@ class LatencyStats:
         self._window = array("d")
         self._oldest = 0
         """Index of the oldest sample: a full window is a ring."""
-        self._sorted = array("d")
+        self._sorted: array[float] | None = None
+        """The same in order; None until somebody asks for what needs it."""
 
     def __len__(self) -> int:
         return len(self._window)
 
     def add(self, sample: float) -> float | None:
         """Take one sample; the one that left the window for it is returned."""
-        insort(self._sorted, sample)
         if len(self._window) < self._size:
             self._window.append(sample)
+            self._exchange(None, sample)
             return None
         evicted = self._window[self._oldest]
         self._window[self._oldest] = sample
         self._oldest = (self._oldest + 1) % self._size
-        del self._sorted[bisect_left(self._sorted, evicted)]
+        self._exchange(evicted, sample)
         return evicted
 
     def replace(self, old: float, new: float) -> bool:
         """A censored sample became known: put the true one in its place. False if it has left the window."""
-        index = bisect_left(self._sorted, old)
-        if index == len(self._sorted) or self._sorted[index] != old:
+        if old not in self._window:
             return False
         # The newest of equal ones: a late pong belongs to one of the last misses.
         newest = len(self) - 1 - self._in_order()[::-1].index(old)
         self._window[(self._oldest + newest) % len(self)] = new
-        del self._sorted[index]
-        insort(self._sorted, new)
+        self._exchange(old, new)
         return True
 
     def average(self) -> float | None:
@@ -96,11 +95,11 @@ class LatencyStats:
 
     def minimum(self) -> float | None:
         """The smallest sample, None without samples."""
-        return self._sorted[0] if self._sorted else None
+        return self._ranked()[0] if self._window else None
 
     def maximum(self) -> float | None:
         """The largest sample, None without samples."""
-        return self._sorted[-1] if self._sorted else None
+        return self._ranked()[-1] if self._window else None
 
     def percentile(self, p: float) -> float | None:
         """The sample at index p/100 * (n - 1), rounded half away from zero; None without samples.
@@ -110,7 +109,7 @@ class LatencyStats:
         """
         if not 0 <= p <= 100:
             raise ValueError(f"percentile {p} must be from 0 to 100")
-        return self._sorted[floor(p / 100 * (len(self._sorted) - 1) + 0.5)] if self._sorted else None
+        return self._ranked()[floor(p / 100 * (len(self) - 1) + 0.5)] if self._window else None
 
     def jitter(self) -> float | None:
         """The mean absolute difference of consecutive samples, None below two."""
@@ -118,6 +117,19 @@ class LatencyStats:
             return None
         samples = self._in_order()
         return fsum(abs(b - a) for a, b in pairwise(samples)) / (len(samples) - 1)
+
+    def _ranked(self) -> array[float]:
+        """The samples, smallest first."""
+        if self._sorted is None:
+            self._sorted = array("d", sorted(self._window))
+        return self._sorted
+
+    def _exchange(self, old: float | None, new: float) -> None:
+        """One sample more, and perhaps one less, in what is sorted."""
+        if self._sorted is not None:
+            if old is not None:
+                del self._sorted[bisect_left(self._sorted, old)]
+            insort(self._sorted, new)
 
     def _in_order(self) -> array[float]:
         """The samples, oldest first."""

@@ -97,7 +97,13 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
                     await trio.lowlevel.cancel_shielded_checkpoint()
                     return data
             while data is None:
-                await self._wait_readable()
+                self.is_waiting = True
+                try:
+                    await trio.lowlevel.wait_readable(self._socket)
+                finally:
+                    self.is_waiting = False
+                if self._watch is not None:
+                    self._note_wake_up(self._watch)
                 data = self._receive_nowait(max_bytes)
             return data
         finally:
@@ -241,18 +247,10 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         first = quiet_until if quiet_until is not None and at >= quiet_until else empty_at
         return Arrival(at, at - first, size, is_whole)
 
-    async def _wait_readable(self) -> None:
-        self.is_waiting = True
-        try:
-            await trio.lowlevel.wait_readable(self._socket)
-        finally:
-            self.is_waiting = False
-        if self._watch is not None:
-            self._note_wake_up(self._watch)
-
     def _note_wake_up(self, watch: LoopWatch) -> None:
         """Nothing was here at the poll before the one that woke us; nor, probably, until that one woke, if it waited."""
-        self._empty_at = max(self._empty_at, watch.previous_poll)
+        if watch.previous_poll > self._empty_at:
+            self._empty_at = watch.previous_poll
         self._quiet_until = watch.last_poll - WAKE_UP if watch.has_waited else None
         self._is_behind = self._is_behind or watch.lateness > LATE
 
