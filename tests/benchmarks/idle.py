@@ -53,9 +53,8 @@ def serving() -> Iterator[str]:
 
 
 def measure(figures: Figures, port: str, connections: int, windows: int) -> None:
-    """Run one kind in a process of its own; a window is one interval long, but at least 2 s."""
-    seconds = max(2.0, figures.interval)
-    numbers = [port, connections, figures.interval, windows, seconds]
+    """Run one kind in a process of its own; a window is one interval long."""
+    numbers = [port, connections, figures.interval, windows, figures.interval]
     command = [sys.executable, "-m", "tests.support.idle_clients", figures.kind, *map(str, numbers)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     answer = json.loads(done.stdout)

@@ -68,7 +68,6 @@ class Meter:
         self._windows = windows
         self._seconds = seconds
         self._before = 0
-        self._memory = 0.0
         self._costs: list[float] = []
 
     def begin(self) -> None:
@@ -77,19 +76,18 @@ class Meter:
         self._before = resident_bytes()
 
     async def measure(self, sleep: Callable[[float], Awaitable[None]]) -> None:
-        """All connections stand."""
+        """All connections stand: measure, print the report, and end the program."""
         gc.collect()
         await sleep(1.0)
         for _ in range(self._windows):
-            count, spent = read_count(self.port), time.process_time()
-            await sleep(self._seconds)
-            spent = time.process_time() - spent
-            self._costs.append(spent / max(1, read_count(self.port) - count))
-        self._memory = (resident_bytes() - self._before) / self.connections
-
-    def report(self) -> str:
-        """For the program that started this one."""
-        return json.dumps({"memory": self._memory, "costs": self._costs})
+            count, spent, answered = read_count(self.port), time.process_time(), 0
+            while answered < self.connections / 4:  # some ping on all connections at the same instant
+                await sleep(self._seconds)
+                answered = read_count(self.port) - count
+            self._costs.append((time.process_time() - spent) / answered)
+        memory = (resident_bytes() - self._before) / self.connections
+        print(json.dumps({"memory": memory, "costs": self._costs}), flush=True)
+        os._exit(0)  # thousands of goodbyes are nobody's business here
 
 
 # -- on Trio -----------------------------------------------------------------------------------------------------------
@@ -185,7 +183,7 @@ async def hold_bare(meter: Meter, opened: Callable[[], None]) -> None:
 
 
 async def run_trio(hold: TrioHold, meter: Meter) -> None:
-    """Open all, measure, and leave."""
+    """Open one for trial, then all, and measure."""
     for count in (1, meter.connections):
         places = trio.CapacityLimiter(AT_ONCE)
         async with trio.open_nursery() as nursery:
@@ -231,7 +229,7 @@ async def open_picows(meter: Meter) -> Holder:
 
 
 async def run_asyncio(open_one: AsyncioOpen, meter: Meter) -> None:
-    """Open all, measure, and leave without goodbye: the process ends."""
+    """Open one for trial, then all, and measure."""
     held = [await open_one(meter)]
     meter.begin()
     places = asyncio.Semaphore(AT_ONCE)
@@ -270,8 +268,6 @@ def main() -> None:
     kind, port, connections, interval, windows, seconds = sys.argv[1:]
     meter = Meter(int(port), int(connections), float(interval), int(windows), float(seconds))
     KINDS[kind](meter)
-    print(meter.report(), flush=True)
-    os._exit(0)  # thousands of goodbyes are nobody's business here
 
 
 if __name__ == "__main__":
