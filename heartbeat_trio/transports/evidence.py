@@ -105,7 +105,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
                 if self._watch is not None:
                     self._note_wake_up(self._watch)
                 data = self._receive_nowait(max_bytes)
-            return data
+            return data  # noqa: ASYNC910 - there is none yet before the loop, which waits
         finally:
             self._is_receiving = False
 

@@ -81,8 +81,7 @@ class WebSocketTransport(StreamTransport):
         self._is_in_use = True
         try:
             while True:
-                if self._ending is not None:
-                    await self._finish_if_failed()
+                await self._finish_if_failed()
                 events, self._early = self._early, []
                 if not events:
                     data = await self._read()
