@@ -13,7 +13,7 @@ and in `State.OPEN` both sides are alike.
 
 from __future__ import annotations
 
-from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
@@ -38,12 +38,13 @@ from .frame_events import (
     TextsReceived,
 )
 from .frame_rules import check_control, encode_server_text, is_close_code
+from .frame_states import BEFORE_OPEN, CLOSE_OWED, LISTENING, SENDING, TRANSITIONS, State, Step
 from .handshake import ClientHandshake, ServerHandshake
-from .lane import BINARY, TEXT, FrameLane
+from .lane import BINARY, PING, PONG, TEXT, FrameLane, encode_masked
 from .wire import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "TRANSITIONS",
@@ -66,67 +67,6 @@ __all__ = [
 ]
 
 
-class State(Enum):
-    """Where one side of a connection is."""
-
-    CONNECTING = "CONNECTING"
-    """Nothing was asked yet."""
-    REQUESTED = "REQUESTED"
-    """The client asked for a WebSocket; the server has to answer."""
-    REFUSING = "REFUSING"
-    """The request was none; the server has to say so (`WebSocketProtocol.reject`)."""
-    OPEN = "OPEN"
-    """Messages flow."""
-    CLOSE_RECEIVED = "CLOSE_RECEIVED"
-    """The peer said Close, we have to."""
-    CLOSE_SENT = "CLOSE_SENT"
-    """We said Close; the peer's messages still come until it does."""
-    FAILED = "FAILED"
-    """The peer broke the protocol; we have to say Close and never listen again."""
-    DRAINING = "DRAINING"
-    """The peer broke the protocol and was told so. What it still sends is thrown away: with unread input, closing would
-    reset the connection, and the peer would never read our Close."""
-    CLOSED = "CLOSED"
-    """Nothing more is said or heard. The server closes the TCP connection first (RFC 6455 §7.1.1)."""
-
-
-class Step(Enum):
-    """What moves a connection on."""
-
-    REQUEST = "request"
-    BAD_REQUEST = "bad request"
-    ACCEPT = "accept"
-    REFUSE = "refuse"
-    SEND_CLOSE = "send Close"
-    RECEIVE_CLOSE = "receive Close"
-    FAIL = "fail"
-    END = "end of input"
-
-
-TRANSITIONS: dict[tuple[State, Step], State] = {
-    (State.CONNECTING, Step.REQUEST): State.REQUESTED,
-    (State.CONNECTING, Step.BAD_REQUEST): State.REFUSING,
-    (State.REQUESTED, Step.BAD_REQUEST): State.REFUSING,
-    (State.REQUESTED, Step.ACCEPT): State.OPEN,
-    (State.REQUESTED, Step.REFUSE): State.CLOSED,
-    (State.REFUSING, Step.REFUSE): State.CLOSED,
-    (State.OPEN, Step.SEND_CLOSE): State.CLOSE_SENT,
-    (State.OPEN, Step.RECEIVE_CLOSE): State.CLOSE_RECEIVED,
-    (State.OPEN, Step.FAIL): State.FAILED,
-    (State.CLOSE_SENT, Step.RECEIVE_CLOSE): State.CLOSED,
-    (State.CLOSE_SENT, Step.FAIL): State.DRAINING,
-    (State.CLOSE_RECEIVED, Step.SEND_CLOSE): State.CLOSED,
-    (State.FAILED, Step.SEND_CLOSE): State.DRAINING,
-    **{(state, Step.END): State.CLOSED for state in State},
-}
-"""What leads where. A step that is not listed is not possible in that state."""
-
-BEFORE_OPEN = frozenset({State.CONNECTING, State.REQUESTED, State.REFUSING})
-LISTENING = frozenset({State.OPEN, State.CLOSE_SENT})
-SENDING = frozenset({State.OPEN, State.FAILED})
-"""After a failure, what the peer said before it may still be answered; then our Close follows."""
-CLOSE_OWED = frozenset(state for state, step in TRANSITIONS if step is Step.SEND_CLOSE)
-
 HANDSHAKE_STEPS: dict[type[FrameEvent], Step] = {
     HandshakeRequested: Step.REQUEST,
     BadRequest: Step.BAD_REQUEST,
@@ -146,6 +86,7 @@ class WebSocketProtocol:
         headers: More headers of a client's request.
         max_message_size: Bytes of a message from the peer; a larger one fails the connection with 1009.
         deflate: Whether permessage-deflate is offered, or taken where it is offered.
+        make_mask: Gives 4 unpredictable bytes for each ping of a client (RFC 6455 §5.3); by default wsproto makes them.
 
     Raises:
         LocalProtocolError: Host, path or headers cannot stand in a request.
@@ -160,6 +101,7 @@ class WebSocketProtocol:
         headers: Sequence[tuple[str, str]] = (),
         max_message_size: int = 2**20,
         deflate: bool = False,
+        make_mask: Callable[[], bytes] | None = None,
     ) -> None:
         self.state = State.CONNECTING
         is_client = role == "client"
@@ -167,8 +109,8 @@ class WebSocketProtocol:
         self._handshake = (
             ClientHandshake(host, path, headers, self._deflate) if is_client else ServerHandshake(self._deflate)
         )
-        self._frames = FrameProtocol(client=is_client, extensions=[])
         self._max_message_size = max_message_size
+        self._make_mask = make_mask
         self._early = b""
         self._message = bytearray()
         self._lane = FrameLane(role, max_message_size=max_message_size)
@@ -192,6 +134,11 @@ class WebSocketProtocol:
     def deflate_bits(self) -> int | None:
         """The window of compressed messages, on which `encode_text` depends besides the side; None: none are compressed."""
         return self._deflate.bits if self._deflate is not None and self._deflate.enabled() else None
+
+    @cached_property
+    def _frames(self) -> FrameProtocol:
+        """What does not take the lane goes through this: made when it is needed, which a quiet connection never does."""
+        return FrameProtocol(client=isinstance(self._handshake, ClientHandshake), extensions=[])
 
     # The handshake
 
@@ -278,7 +225,12 @@ class WebSocketProtocol:
 
     def encode_ping(self, payload: bytes) -> bytes:
         """Frame a ping; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        return bytes(self._frames.ping(check_control(payload))) if self._may_send() else b""
+        payload = check_control(payload)
+        if not self._may_send():
+            return b""
+        if self._make_mask is not None:
+            return encode_masked(PING, payload, self._make_mask())
+        return bytes(self._frames.ping(payload))
 
     def encode_pong(self, payload: bytes) -> bytes:
         """Frame a pong; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
@@ -342,6 +294,8 @@ class WebSocketProtocol:
                 events.append(TextsReceived(payloads))
             elif kind == BINARY:
                 events += map(BinaryReceived, payloads)
+            elif kind == PONG:
+                events += map(PongReceived, payloads)
             else:
                 events += self._receive_others(payloads[0])
                 if self.state not in LISTENING:

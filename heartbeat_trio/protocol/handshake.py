@@ -134,6 +134,7 @@ class ClientHandshake:
             return HandshakeRejected(event.status_code, self.rest[:MAX_BODY_START])
         if not head.startswith(b"HTTP/1.1 "):
             raise _Unfit(400, "HTTP/1.1 is needed")
+        del self._request, self._wsproto  # h11 and a second frame protocol: more than all that is needed from now on
         return HandshakeAccepted()
 
 
@@ -168,7 +169,9 @@ class ServerHandshake:
 
     def accept(self) -> bytes:
         """The response that agrees."""
-        return self._wsproto.send(AcceptConnection(extensions=[self._extension] if self._extension else []))
+        data = self._wsproto.send(AcceptConnection(extensions=[self._extension] if self._extension else []))
+        del self._wsproto
+        return data
 
     @staticmethod
     def reject(status: int, reason: str) -> bytes:

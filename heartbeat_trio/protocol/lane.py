@@ -1,18 +1,20 @@
 """The fast lane in front of wsproto: whole text and binary messages leave a read in one pass, and nothing is buffered.
 
 A frame takes the lane if it is a text or binary message by itself (final, unfragmented, no RSV bits), whole within the read,
-masked as its side must be, of at most 65 535 bytes (and the limit), and, for text, UTF-8. Everything else goes to wsproto as
-a counted run of bytes that ends with its frame or with the read: control frames, fragments, what is cut by the end of a
-read, and whatever breaks a rule, so that wsproto alone says how. Between two runs wsproto stands at a frame's beginning, as
-the lane does; while it holds a fragmented message, nothing takes the lane.
+masked as its side must be, of at most 65 535 bytes (and the limit), and, for text, UTF-8; so does a whole pong that a client
+gets. Everything else goes to wsproto as a counted run of bytes that ends with its frame or with the read: other control
+frames, fragments, what is cut by the end of a read, and whatever breaks a rule, so that wsproto alone says how. Between two
+runs wsproto stands at a frame's beginning, as the lane does; while it holds a fragmented message, no message takes the lane.
 """
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-TEXT, BINARY, OTHER = 0x81, 0x82, 0
-"""Kinds of runs; the first two are also the first byte of the frames that may take the lane (RFC 6455 §5.2)."""
+TEXT, BINARY, PONG, OTHER = 0x81, 0x82, 0x8A, 0
+"""Kinds of runs; all but the last are also the first byte of the frames that may take the lane (RFC 6455 §5.2)."""
+
+PING = 0x89
 
 CONTROL = 0x8
 """Opcodes from here on are control frames."""
@@ -59,7 +61,9 @@ class FrameLane:
         while position < end:
             if not self._header and not self._is_fragmented:
                 position = self._take_messages(data, position, runs)
-            if position < end:
+            if position < end and not self._header and data[position] == PONG:
+                position = self._take_pong(data, position, runs)
+            elif position < end:
                 position = self._pass_on(data, position, runs)
         return runs
 
@@ -130,6 +134,15 @@ class FrameLane:
             pass
         return payloads, position
 
+    def _take_pong(self, data: bytes, position: int, runs: list[Run]) -> int:
+        """Take a pong that is whole and as it must be, also from between fragments; else it is wsproto's."""
+        start = position + 2
+        behind = start + (data[position + 1] if start <= len(data) else SHORT)
+        if self._is_masked or behind - start >= SHORT or behind > len(data):
+            return self._pass_on(data, position, runs)
+        runs.append(Run(PONG, [data[start:behind]]))
+        return behind
+
     def _frame_size(self, payload: bytes) -> int:
         """Bytes of the frame that a payload was taken from."""
         return len(payload) + (2 if len(payload) < SHORT else 4) + (4 if self._is_masked else 0)
@@ -167,6 +180,11 @@ def unmask(payload: bytes, key: bytes) -> bytes:
     size = len(payload)
     mask = (key * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
+
+
+def encode_masked(kind: int, payload: bytes, key: bytes) -> bytes:
+    """A client's frame of at most 125 bytes, whose first byte is `kind`."""
+    return bytes((kind, MASKED | len(payload))) + key + unmask(payload, key)
 
 
 def _header_size(header: bytearray) -> int:

@@ -55,6 +55,11 @@ class ByteStream(trio.abc.Stream):
         """What the kernel knows of the connection, where it tells."""
         return None
 
+    def network_rtt(self) -> float | None:
+        """The kernel's smoothed round-trip time in seconds, where it tells."""
+        info = self.tcp_info()
+        return None if info is None else info.rtt
+
     def loop_lag(self, since: float) -> float | None:  # noqa: ARG002 - the default knows nothing
         """Seconds since a time (Trio's) in which our own loop did not run, where that is measured."""
         return None

@@ -6,6 +6,8 @@ before it closes.
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..endpoint import Endpoint
+
+make_mask = partial(os.urandom, 4)
+"""What a client masks a frame with."""
 
 REFUSALS = {
     401: "a token is needed: Authorization: Bearer TOKEN",
@@ -68,7 +73,7 @@ class WebSocketTransport(StreamTransport):
         self._early: list[FrameEvent] = []
         self._is_in_use = False
         self._read_size = 0
-        self._has_ended = trio.Event()
+        self._has_ended: trio.Event | None = None
 
     async def receive(self) -> list[Message]:
         """See `Transport.receive`. Control-frame pings are answered, and returned so that they can be counted."""
@@ -77,12 +82,17 @@ class WebSocketTransport(StreamTransport):
         try:
             while True:
                 await self._finish_if_failed()
-                early, self._early = self._early, []
-                messages = self._translate(early or await self._receive_events())
+                events, self._early = self._early, []
+                if not events:
+                    data = await self._read()
+                    self._read_size = len(data)
+                    events = self._protocol.receive_runs(data) if data else self._protocol.receive_eof()
+                messages = self._translate(events)
                 if messages or (self._protocol.has_partial_data and self._ending is None):
                     return messages
         except (ConnectionClosed, ConnectionLost):
-            self._has_ended.set()
+            if self._has_ended is not None:
+                self._has_ended.set()
             raise
         finally:
             self._is_in_use = False
@@ -114,6 +124,7 @@ class WebSocketTransport(StreamTransport):
             self.put_close(code, reason)
             await self._output.wait_idle()
             if self._is_in_use:
+                self._has_ended = self._has_ended or trio.Event()
                 await self._has_ended.wait()
             else:
                 await self._await_close()
@@ -138,11 +149,6 @@ class WebSocketTransport(StreamTransport):
         self._early = early
         if self._protocol.deflate_bits is not None:
             self.encoding += f"-deflate-{self._protocol.deflate_bits}"
-
-    async def _receive_events(self) -> list[FrameEvent]:
-        data = await self._read()
-        self._read_size = len(data)
-        return self._protocol.receive_runs(data) if data else [*self._protocol.receive_eof()]
 
     def _translate(self, events: list[FrameEvent]) -> list[Message]:
         messages: list[Message] = []
@@ -226,7 +232,12 @@ async def connect_websocket(
         ConnectError: The server refused (`status` says how), broke the protocol, or closed.
     """
     protocol = WebSocketProtocol(
-        "client", host=endpoint.authority, path=endpoint.path, headers=tuple(headers.items()), deflate=endpoint.deflate
+        "client",
+        host=endpoint.authority,
+        path=endpoint.path,
+        headers=tuple(headers.items()),
+        deflate=endpoint.deflate,
+        make_mask=make_mask,
     )
     transport = WebSocketTransport(stream, nursery, protocol, role="client", on_raw=on_raw, codec=codec)
     await stream.send_all(protocol.connect())

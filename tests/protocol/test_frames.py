@@ -649,3 +649,17 @@ def until_last_word(events: list[FrameEvent]) -> list[FrameEvent]:
 
 Conversation.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestConversation = Conversation.TestCase
+
+
+def test_a_ping_with_a_mask_of_ours() -> None:
+    """It is what wsproto would have made with that mask, and its server reads the payload."""
+    server, client = WebSocketProtocol("server"), WebSocketProtocol("client", host="server", make_mask=lambda: b"\1\2\3\4")
+    server.receive_data(client.connect())
+    client.receive_data(server.accept())
+    payloads = [b"", b"nonce", bytes(range(125))]
+    frames = [client.encode_ping(payload) for payload in payloads]
+
+    assert frames[1] == b"\x89\x85\1\2\3\4" + bytes(a ^ b for a, b in zip(b"nonce", b"\1\2\3\4\1", strict=True))
+    assert [PingReceived(payload) for payload in payloads] == server.receive_data(b"".join(frames))
+    with pytest.raises(LocalProtocolError, match="at most 125 bytes"):
+        client.encode_ping(bytes(126))

@@ -267,7 +267,7 @@ async def serve_picows(job: Job) -> None:
 
     transports: list[Any] = []
 
-    class Listener(picows.WSListener):
+    class Listener(picows.WSListener):  # type: ignore[misc]  # nothing is known of the peers
         def on_ws_connected(self, transport: Any) -> None:
             transports.append(transport)
 
