@@ -178,7 +178,8 @@ class Client:
         if self._ready:
             ready, self._ready = self._ready, []
             self.delivered += len(ready)
-            self.transport.put(b"".join(ready) if len(ready) > 1 else ready[0])
+            for data in self._join(ready):
+                self.transport.put(data)
         if self.outbound.is_waiting and not self._is_pumping:
             self._is_pumping = True
             self._background.start_soon(self._pump, name=f"pump {self.transport.peer}")
@@ -195,15 +196,18 @@ class Client:
                 if not burst:
                     break
                 self.delivered += sum(not isinstance(each, GapNotice) for each in burst)
-                for data in self._join(burst):
+                for data in self._join(self._encode(burst)):
                     self.transport.put(data)
         finally:
             self._is_pumping = False
 
-    def _join(self, burst: list[GapNotice | Entry]) -> list[bytes]:
+    def _encode(self, burst: list[GapNotice | Entry]) -> list[bytes]:
         encoding, encode = self.transport.encoding, self.transport.encode
-        encoded = [encode(each) if isinstance(each, GapNotice) else each.encoded(encoding, encode) for each in burst]
-        return encoded if encoding == "ws-text" else [b"".join(encoded)]
+        return [encode(each) if isinstance(each, GapNotice) else each.encoded(encoding, encode) for each in burst]
+
+    def _join(self, encoded: list[bytes]) -> list[bytes]:
+        """What leaves in one write, where the transport's messages may be glued together."""
+        return [b"".join(encoded)] if self.transport.may_join else encoded
 
     # -- the watchdog ------------------------------------------------------------------------------------------------
 

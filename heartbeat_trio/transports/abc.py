@@ -102,11 +102,13 @@ class Transport(ABC):
     Attributes:
         peer: The peer's address, for messages.
         encoding: Names the bytes that `encode` makes: two transports with the same encoding can share them.
+        may_join: Whether messages that were encoded may be glued together and `put` as one.
         early: Messages that came while the conversation was being opened, for whoever receives first.
     """
 
     peer: str
     encoding: str
+    may_join: bool = True
     early: list[Message]
 
     @abstractmethod
