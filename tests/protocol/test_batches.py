@@ -49,7 +49,7 @@ def test_quotes_come_in_bulk() -> None:
     """And a pong among the operations answers none of our pings, in a batch as well."""
     codec = OpsCodec("client")
 
-    assert [Quote("A", 1.5, None, 1, "s", 5), Quote("A", 1.5, None, 2, "s", 5)] == codec.decode_texts(TEXTS[:2])
+    assert [Quote("A", 1.5, None, 1, "s", 5), Quote("A", 1.5, None, 2, "s", 5)] == decode_messages(codec, TEXTS[:2])
     assert [Pong(UNMATCHED, b"7")] == codec.decode_texts([b'{"op":"pong","id":7}'])
 
 
