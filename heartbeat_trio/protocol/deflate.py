@@ -134,6 +134,7 @@ class Deflate(Extension):
         if not fin or self._is_control or not self._is_compressed:
             return None
         data = self._inflate(TAIL) if self._owes_tail else b""
+        self._is_compressed = False  # the next message may take the lane, and never be seen here
         if self._forgets:
             self._inflater = None
         return data

@@ -128,6 +128,7 @@ def test_nobody_can_tell_the_difference(role: Role, deflate: bool) -> None:
     @example([frame(b"\xff"), frame(b"ok")])
     @example([frame(b"", opcode=8) + frame(b"late") + frame(b"", opcode=8)])
     @example([frame(b"a", fin=False) + frame(b"b")])
+    @example([frame(b"\0", rsv=4) + frame(b"") + frame(b"00000", opcode=0, fin=False)])
     def same(pieces: list[bytes]) -> None:
         alone, laned = open_protocol(role, NoLane(), deflate=deflate), open_protocol(role, deflate=deflate)
         assert feed(alone, pieces) == feed(laned, pieces)
