@@ -48,6 +48,12 @@ def _require_whole(policy: object, field: str, *, minimum: int) -> None:
         raise ConfigError(f"{type(policy).__name__}.{field} = {value!r} must be a whole number of at least {minimum}")
 
 
+def _require_flag(policy: object, field: str) -> None:
+    value = getattr(policy, field)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{type(policy).__name__}.{field} = {value!r} must be True or False")
+
+
 def _require_one_of(policy: object, field: str, choices: tuple[str, ...]) -> None:
     value = getattr(policy, field)
     if value not in choices:
@@ -302,6 +308,9 @@ class ServerPolicy:
         control_limit: Bytes of unread control lines that close a client.
         ring_size: Quotes kept per symbol for resuming.
         retry_after: Seconds over which clients are asked to spread their return when the server goes away.
+        deflate: Whether WebSocket clients that offer permessage-deflate get it. Quotes are small: a fifth of their bytes is
+            saved, none of their packets, for 6 µs to compress each (once for all clients) and 10 µs to inflate it. A client
+            that compresses what it sends costs up to 40 KiB more.
     """
 
     max_clients: int = 1024
@@ -314,9 +323,11 @@ class ServerPolicy:
     control_limit: int = 256 * 1024
     ring_size: int = 1000
     retry_after: float = 1.0
+    deflate: bool = False
 
     def __post_init__(self) -> None:
         """Validate; raises `ConfigError`."""
+        _require_flag(self, "deflate")
         for field in ("max_clients", "max_subscriptions", "max_message_rate", "outbound_size", "ring_size"):
             _require_whole(self, field, minimum=1)
         _require_whole(self, "control_limit", minimum=4096)

@@ -1,26 +1,26 @@
-"""One connection: a nursery with a reader, a pinger, a monitor, and a task that follows the clocks.
+"""One connection: a nursery with a reader, a pinger and a monitor.
 
 - **reader**: bytes in, messages out. Pings are answered and pongs recorded first; then data goes to the inbox. It waits for
   bytes and for nothing else.
 - **pinger**: a pure timer, which sends pings and judges the missing pongs; see `pulse`.
-- **monitor**: sleeps until something is due: telling what the inbox dropped.
-- **clocks**: has a ping sent at once when the machine slept; see `transports.clock_watch`.
+- **monitor**: sleeps until something is to be told: what the inbox dropped, or that a clock jumped; see `monitor`.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from ._background import open_background
+from ._chance import CHANCE
 from .config import InboxPolicy, RestartPolicy
 from .endpoint import Endpoint
-from .events import ClockJumped, ConnectionState, Event, Overrun, QualitySnapshot, Quote
+from .events import ConnectionState, Event, QualitySnapshot, Quote
 from .exceptions import ConnectionClosed, ConnectionLost, HeartbeatTrioError
 from .inbox import Inbox
+from .monitor import Monitor
 from .posting import Posting
 from .protocol.dialect_schedule import beat_policy, has_nonces, heartbeat_policy, request_pacer
 from .protocol.messages import Beat, Message, Notice, Ping, Pong, Resume, Subscribe, Subscribed, Unsubscribe, Welcome
@@ -28,13 +28,13 @@ from .pulse import Pulse
 from .sansio.pings import REMEMBERED
 from .sansio.quality import ConnectionQuality
 from .transports.catch_up import catch_up
-from .transports.clock_watch import follow_clocks
 from .transports.connect import connect_transport
 from .venue_events import RotationAdvised
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from random import Random
 
     import trio_websocket
 
@@ -45,15 +45,14 @@ if TYPE_CHECKING:
     from .transports.decoding import Decoders
     from .venue import Venue
 
-OVERRUN_INTERVAL = 1.0
-"""Seconds between two `Overrun` events."""
-
 BACKSTOP = 5.0
 """Seconds that the kernel waits longer than we do, before it gives up what is not acknowledged."""
 
 PROTOCOL = frozenset({Ping, Beat, Welcome, Notice})
 """Messages between programs, which the consumer of data does not see."""
 
+QUOTES = {Quote}
+DEFAULT_RESTART, DEFAULT_INBOX = RestartPolicy(), InboxPolicy()
 _E = TypeVar("_E", bound=HeartbeatTrioError)
 
 
@@ -85,8 +84,9 @@ class Connection:
         self._quality = quality
         self._on_event = on_event
         self._on_messages = on_messages
-        self._overran = trio.Event()
-        self._ended = trio.Event()
+        self._monitor = Monitor(inbox, on_event, pulse.request_probe)
+        self._has_ended = False
+        self._goodbye: trio.Event | None = None
 
     def __repr__(self) -> str:
         return f"<Connection {self.name} {self.state.value}>"
@@ -199,36 +199,26 @@ class Connection:
         except HeartbeatTrioError as error:
             raise self.own(error) from error.__cause__
         finally:
-            self._ended.set()
+            self._has_ended = True
+            if self._goodbye is not None:
+                self._goodbye.set()
 
     async def ping(self) -> None:
         """The pinger task: ends with `PongTimeout` when the peer is dead."""
         await self._pulse.run()
         raise self.own(self._pulse.why_dead(self.name))
 
-    async def monitor(self) -> None:
-        """The monitor task: tells what the inbox dropped, at most once a second."""
-        while True:
-            await self._overran.wait()
-            self._overran = trio.Event()
-            self.report_overrun()
-            await trio.sleep(OVERRUN_INTERVAL)
-
-    async def watch_clocks(self) -> None:
-        """The clocks task: tells jumps, and asks the peer whether it is still there."""
-        await follow_clocks(self._clock_jumped)
-
-    def _clock_jumped(self, event: Event) -> None:
-        self._on_event(event)
-        if isinstance(event, ClockJumped):
-            self.request_probe()
+    def monitor(self) -> Awaitable[None]:
+        """The monitor task; see `monitor`."""
+        return self._monitor.run()
 
     # -- decisions performed -----------------------------------------------------------------------------------------
 
     def _receive(self, batch: list[Message], now: float) -> None:
         is_alive = not batch  # an empty batch is an unfinished message: bytes all the same
-        data: list[Message] = []
-        for message in batch:
+        kinds = set(map(type, batch))  # one pass over each batch, whatever it holds: most hold nothing but quotes
+        data: list[Message] = batch if kinds == QUOTES else []
+        for message in () if data else batch:
             kind = type(message)
             if kind is Pong:
                 self._pulse.receive_pong(message, now)  # type: ignore[arg-type]  # mypy does not follow `kind`
@@ -241,14 +231,14 @@ class Connection:
             self._pulse.receive(now)
         self._pulse.note_batch()
         if data:
-            kinds = set(map(type, data))  # one pass, whatever the batch holds
             if Subscribed in kinds:
                 self._pulse.subscribed(now)
             if Quote in kinds:  # an acknowledgement proves nothing about the feed
                 self._quality.record_data(now)
+            had_overrun = self._inbox.unreported
             self._on_messages(data)
-            if self._inbox.unreported:
-                self._overran.set()
+            if self._inbox.unreported and not had_overrun:
+                self._monitor.call()
 
     def _receive_protocol(self, message: Message, now: float) -> None:
         """What is said between programs: it is a sign of life, and no data."""
@@ -268,20 +258,16 @@ class Connection:
     def close(self) -> None:
         """Decide what is open: pings in flight are cancelled, and the last drops told."""
         self._pulse.close()
-        self.report_overrun()
-
-    def report_overrun(self) -> None:
-        """Tell what the inbox dropped since the last telling."""
-        if self._inbox.unreported:
-            dropped, self._inbox.unreported = self._inbox.unreported, 0
-            self._on_event(Overrun(at=trio.current_time(), dropped=dropped))
+        self._monitor.report()
 
     async def say_goodbye(self, timeout: float) -> None:
         """Close in an orderly way, as far as that goes in `timeout` seconds."""
         await trio.lowlevel.checkpoint()
         with trio.move_on_after(timeout):
             await self._transport.aclose()
-            await self._ended.wait()
+            if not self._has_ended:
+                self._goodbye = trio.Event()
+                await self._goodbye.wait()
 
     def own(self, error: _E) -> _E:
         """Mark an error as this connection's own end, for `has_caused`, with what is known at that moment."""
@@ -289,6 +275,10 @@ class Connection:
             error.evidence = error.evidence or self._pulse.evidence()
         error.connection = self  # type: ignore[attr-defined]  # read by `has_caused`
         return error
+
+
+def _ignore(_event: Event) -> None:
+    """Nobody wants events."""
 
 
 @asynccontextmanager
@@ -342,10 +332,10 @@ async def open_connection(
     where = Endpoint.parse(endpoint) if isinstance(endpoint, str | Endpoint) else endpoint
     dialect, parameters = (where.venue, dict(where.parameters)) if isinstance(where, Endpoint) else (None, {})
     heartbeat = heartbeat_policy(dialect, heartbeat, parameters)
-    restart = restart or RestartPolicy()
+    restart = restart or DEFAULT_RESTART
     quality = quality or ConnectionQuality(pong_timeout=heartbeat.pong_timeout)
-    tell = on_event or (lambda _event: None)
-    box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or InboxPolicy())
+    tell = on_event or _ignore
+    box = inbox if isinstance(inbox, Inbox) else Inbox(inbox or DEFAULT_INBOX)
     transport: Transport | None = None
     try:
         async with open_background() as background:
@@ -365,7 +355,7 @@ async def open_connection(
                 transport,
                 heartbeat,
                 quality,
-                rng=rng or Random(),
+                rng=rng or CHANCE,
                 remembered=heartbeat.max_missed_pongs if has_no_nonces else REMEMBERED,
                 beats=beat_policy(dialect, parameters),
                 on_event=tell,
@@ -386,7 +376,6 @@ async def open_connection(
                 background.start_soon(connection.read, name=f"reader {connection.name}")
                 background.start_soon(connection.ping, name=f"pinger {connection.name}")
                 background.start_soon(connection.monitor, name=f"monitor {connection.name}")
-                background.start_soon(connection.watch_clocks, name=f"clocks {connection.name}")
                 yield connection
                 background.leave()
                 await connection.say_goodbye(restart.close_timeout)

@@ -40,6 +40,8 @@ class Endpoint:
         path: For WebSocket, path and query as sent; "" otherwise.
         dialect: `lines` or `tutorial` over TCP; over WebSocket `ops`, or a venue's (``heartbeat-trio dialects`` lists them).
         engine: The WebSocket engine, `native` or `trio-websocket`.
+        deflate: Whether permessage-deflate is offered, which the native engine can (``#deflate=on``). It saves bytes where
+            messages are large, and costs time and memory with each.
         parameters: Values for the dialect's own parameters, such as `channel`.
         record: The dialect's record, where it is none of the package's own.
     """
@@ -50,6 +52,7 @@ class Endpoint:
     path: str = ""
     dialect: str = "lines"
     engine: Engine = "native"
+    deflate: bool = False
     parameters: tuple[tuple[str, str | int | float], ...] = ()
     record: Dialect | None = field(default=None, repr=False, compare=False)
 
@@ -117,6 +120,7 @@ class Endpoint:
         engine = options.pop("engine", "native") if path else "native"
         if engine not in _ENGINES:
             raise ConfigError(f"endpoint {shown}: engine={_printable(engine)} must be one of {', '.join(_ENGINES)}")
+        deflate = _offers_deflate(options, path, engine, shown)
         if path:
             record = _venue(options, parts.hostname, path, dialects or builtin_dialects(), shown)
             name = "ops" if record is None else record.name
@@ -130,6 +134,7 @@ class Endpoint:
             path=path,
             dialect=name,
             engine=engine,  # type: ignore[arg-type]  # checked against _ENGINES
+            deflate=deflate,
             parameters=_parameters(options, record, shown),
             record=record,
         )
@@ -173,6 +178,18 @@ def _path(parts: SplitResult, shown: str) -> str:
     return ""
 
 
+def _offers_deflate(options: dict[str, str], path: str, engine: str, shown: str) -> bool:
+    """Take the compression out of the options."""
+    value = options.pop("deflate", "off")
+    if value not in ("on", "off"):
+        raise ConfigError(f"endpoint {shown}: deflate={_printable(value)} must be on or off")
+    if value == "on" and not path:
+        raise ConfigError(f"endpoint {shown}: deflate=on is for ws:// and wss://; leave it out")
+    if value == "on" and engine != "native":
+        raise ConfigError(f"endpoint {shown}: deflate=on needs the native engine; leave engine={engine} out")
+    return value == "on"
+
+
 def _venue(options: dict[str, str], host: str, path: str, dialects: Mapping[str, Dialect], shown: str) -> Dialect | None:
     """Take the dialect out of the options, or from a well-known host; None: our own operations."""
     name = options.pop("dialect", None) or known_host(host, path, dialects) or "ops"
@@ -198,9 +215,8 @@ def _parameters(options: dict[str, str], record: Dialect | None, shown: str) -> 
     values: list[tuple[str, str | int | float]] = []
     for name, text in options.items():
         if name not in known:
-            raise ConfigError(
-                f"endpoint {shown}: unknown option {_printable(name)}; known: {', '.join(('dialect', 'engine', *known))}"
-            )
+            options_known = ", ".join(("dialect", "engine", "deflate", *known))
+            raise ConfigError(f"endpoint {shown}: unknown option {_printable(name)}; known: {options_known}")
         value = text if isinstance(known[name], str) else _number(text)
         if value is None:
             raise ConfigError(f"endpoint {shown}: {name}={_printable(text)} must be like {known[name]!r}")

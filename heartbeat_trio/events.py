@@ -10,33 +10,19 @@ from typing import Literal
 
 import msgspec
 
+from .records import MAX_SEQ as MAX_SEQ
+from .records import MAX_TS as MAX_TS
 from .records import Attempt as Attempt
 from .records import Cause as Cause
 from .records import ConnectionState as ConnectionState
 from .records import Evidence as Evidence
+from .records import Quote as Quote
 from .records import Receipt as Receipt
 from .records import SessionStatus as SessionStatus
 
 SilenceStep = Literal["probe", "wait", "resubscribe", "reconnect"]
 SilenceOutcome = Literal["data", "pong", "none", "unsubscribed"]
 GapReason = Literal["expired", "conflated", "stream_changed", "reconnected", "unexplained"]
-
-
-class Quote(msgspec.Struct, frozen=True, gc=False):
-    """One quote of one symbol.
-
-    `stream` names one unbroken numbering (a restarted server has a new one); `seq` counts +1 per symbol within it, from 1.
-    `ts` is the venue's time in integer microseconds UTC. Where a venue gives only trades, `bid` and `ask` are None and
-    `last` is set.
-    """
-
-    symbol: str
-    bid: float | None
-    ask: float | None
-    seq: int
-    stream: str
-    ts: int
-    last: float | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

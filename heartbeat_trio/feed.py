@@ -19,12 +19,14 @@ from .sansio.subscriptions import SubscriptionBook, SubscriptionState
 from .venue_events import RotationAdvised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .config import SilencePolicy
     from .connection import Connection
     from .venue import Venue
 
+
+QUOTES = {Quote}
 
 MAX_STRANGERS = 4096
 """Symbols that nobody asked for whose quotes are given all the same; those of others are dropped."""
@@ -109,9 +111,13 @@ class Feed:
             self._outgoing = None
             self._silence.end_connection()
 
-    def receive(self, messages: Iterable[Message]) -> list[Message]:
+    def receive(self, messages: list[Message]) -> Sequence[Message]:
         """Sort one read's messages: what is new and in order is returned, everything else becomes decisions."""
         now = trio.current_time()
+        if set(map(type, messages)) == QUOTES:  # as nearly all are
+            quotes = self._receive_quotes(messages, now)  # type: ignore[arg-type]  # they are, every one
+            if quotes is not None:
+                return quotes
         fresh: list[Message] = []
         symbols: set[str] = set()
         for message in messages:
@@ -156,6 +162,22 @@ class Feed:
             return False
         self._strangers.add(symbol)
         return True
+
+    def _receive_quotes(self, quotes: list[Quote], now: float) -> list[Quote] | None:
+        """Sort a read that holds nothing but quotes, all of them wanted, as `receive` does; None if some are not."""
+        symbols = {quote.symbol for quote in quotes}
+        if not all(symbol in self._book for symbol in symbols):
+            return None
+        for symbol in symbols:
+            self._book.receive_data(symbol, now)
+        fresh: list[Quote] = []
+        for each in self._arbiter.receive_quotes(quotes, now, fresh):
+            self._on_event(each)
+        if self._resuming:
+            self._resuming -= {quote.symbol for quote in fresh}
+        for event in self._silence.receive(symbols, now):
+            self._on_event(event)
+        return fresh
 
     def _receive_quote(self, quote: Quote, now: float, fresh: list[Message]) -> None:
         self._book.receive_data(quote.symbol, now)

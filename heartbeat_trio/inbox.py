@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .protocol.messages import Message
 
 
+NOTHING: deque[Message] = deque()
+"""An empty inbox: nothing is ever put into this one, which all of them share."""
+
+
 class Inbox:
     """Messages between the reader, which never waits, and the consumer.
 
@@ -26,8 +30,8 @@ class Inbox:
 
     def __init__(self, policy: InboxPolicy) -> None:
         self.policy = policy
-        self._waiting: deque[Message] = deque()
-        self._wake = trio.Event()
+        self._waiting = NOTHING
+        self._wake: trio.Event | None = None
         self._is_closed = False
         self.dropped = 0
         """Messages dropped so far."""
@@ -43,7 +47,10 @@ class Inbox:
         Raises:
             SlowConsumer: It is full, and the policy says `close`.
         """
-        self._waiting.extend(messages)
+        if self._waiting:
+            self._waiting.extend(messages)
+        else:
+            self._waiting = deque(messages)
         if len(self._waiting) > self.policy.size:
             self._overflow()
         if self._waiting:
@@ -53,15 +60,15 @@ class Inbox:
         """Wait until something is there, and take all of it; [] once it is closed and empty."""
         await trio.lowlevel.checkpoint()
         while not self._waiting and not self._is_closed:
-            await self._wake.wait()
-        taken, self._waiting = list(self._waiting), deque()
+            await self._wait()
+        taken, self._waiting = list(self._waiting), NOTHING
         return taken
 
     async def take_one(self) -> Message | None:
         """Wait for one message; None once it is closed and empty."""
         await trio.lowlevel.checkpoint()
         while not self._waiting and not self._is_closed:
-            await self._wake.wait()
+            await self._wait()
         return self._waiting.popleft() if self._waiting else None
 
     async def next_quote(self) -> Quote:
@@ -111,5 +118,12 @@ class Inbox:
         self._waiting = deque(latest.values())
 
     def _notify(self) -> None:
-        self._wake.set()
-        self._wake = trio.Event()
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake.set()
+
+    async def _wait(self) -> None:
+        """Wait until something is put in, or it is closed."""
+        if self._wake is None:
+            self._wake = trio.Event()
+        await self._wake.wait()

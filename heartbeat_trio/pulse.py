@@ -1,6 +1,6 @@
 """The pinger's side of a connection: a pure timer over `sansio.heartbeat`, evidence for its verdicts, each ping's record.
 
-It sleeps in one cancel scope whose deadline is `Heartbeat.next_deadline()` and which the reader moves; a blocked send does
+It sleeps until `Heartbeat.next_deadline()`, which the reader moves; a blocked send does
 not extend it, because a ping is only put into the output buffer.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ._alarm import Alarm
 from .events import (
     ConnectionState,
     Event,
@@ -79,10 +80,10 @@ class Pulse:
         self._on_event = on_event
         self._on_ping = on_ping
         self._venue = venue
-        self._log = PingLog()
+        self._log = None if on_ping is None else PingLog()
         self._beat_blame: Cause | None = None
         self._beat_evidence: Evidence | None = None
-        self._timer = trio.CancelScope()
+        self._alarm = Alarm()
         try_probe = always if venue is None else venue.try_probe
         self.heartbeat = Heartbeat(policy, now=now, rng=rng, remembered=remembered, try_probe=try_probe)
         self.beats = None if beats is None else ServerBeats(beats, now=now)
@@ -96,18 +97,21 @@ class Pulse:
         """The pinger task; it returns when the peer is dead."""
         heartbeat = self.heartbeat
         while True:
-            with trio.CancelScope(deadline=self._next_deadline()) as self._timer:
-                await trio.sleep_forever()
-            evidence = await self._investigate(due=self._timer.deadline)
-            self._perform(heartbeat.handle_timer(trio.current_time(), evidence))
+            await self._alarm.sleep_until(self._next_deadline())
+            now, evidence = trio.current_time(), None
+            if self._accused(now) is not None:
+                evidence = await self._investigate(now)
+                now = trio.current_time()
+            self._perform(heartbeat.handle_timer(now, evidence), now)
             self._judge_beats(evidence)
             if heartbeat.is_over:
                 return
 
     def receive(self, now: float) -> None:
         """Bytes came that belong to no pong."""
-        self._log.receive(now)
-        self._perform(self.heartbeat.receive_data(now))
+        if self._log is not None:
+            self._log.receive(now)
+        self._perform(self.heartbeat.receive_data(now), now)
         if self.beats is not None:
             self.beats.receive_data(now)
 
@@ -135,18 +139,18 @@ class Pulse:
     def receive_pong(self, pong: Pong, now: float) -> None:
         """A pong came."""
         below = self._transport.bytes_below()
-        info = None if below is None else below.tcp_info()
-        network = None if info is None else info.rtt
+        network = None if below is None else below.network_rtt()
         accused = self.heartbeat.accused(now)
         evidence = None if accused is None else self._gather(accused, now)
         events = self.heartbeat.receive_pong(pong.nonce, now, receipt=pong.receipt, network=network, evidence=evidence)
         if not events:
             self._quality.record_unknown_pong(now)
         else:
-            self._log.receive(now)
+            if self._log is not None:
+                self._log.receive(now)
             if self.beats is not None and self._pongs_count:
                 self.beats.receive_data(now)
-        self._perform(events)
+        self._perform(events, now)
 
     def note_batch(self) -> None:
         """A read was handled: the timer follows."""
@@ -172,7 +176,8 @@ class Pulse:
         if self.beats is not None:
             self.beats.close()
         self._quality.detector.disconnect(now)
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
         self._hand_on_records()
 
     def evidence(self) -> Evidence:
@@ -204,12 +209,9 @@ class Pulse:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    async def _investigate(self, due: float) -> Evidence | None:
-        """If a verdict is due: make sure that nothing lies unread, then gather what is known. `due`: when we should wake."""
-        await trio.lowlevel.checkpoint()
-        woken = trio.current_time()
-        if self._accused(woken) is None:
-            return None
+    async def _investigate(self, woken: float) -> Evidence | None:
+        """A verdict is due: make sure that nothing lies unread, then gather what is known. `woken`: when we woke for it."""
+        due = self._alarm.due
         await catch_up(self._transport)
         now = trio.current_time()
         accused = self._accused(now)
@@ -247,18 +249,19 @@ class Pulse:
             self._on_event(event)
 
     def _move_timer(self) -> None:
-        self._timer.deadline = self._next_deadline()
+        if self._alarm.is_set:  # else the pinger is at work, and looks by itself before it sleeps again
+            self._alarm.move(self._next_deadline())
 
     def _next_deadline(self) -> float:
         beats = inf if self.beats is None else self.beats.next_deadline()
         return min(self.heartbeat.next_deadline(), beats)
 
-    def _perform(self, decisions: Sequence[Event | SendPing]) -> None:
-        now = trio.current_time()
+    def _perform(self, decisions: Sequence[Event | SendPing], now: float) -> None:
         for decision in decisions:
             if isinstance(decision, SendPing):
                 self._quality.record_ping(now)
-                self._log.ping(decision.number, now)
+                if self._log is not None:
+                    self._log.ping(decision.number, now)
                 if not decision.is_probe:
                     self._count(is_ping=True)
                 self._transport.ping(decision.nonce, partial(self._ping_sent, decision))
@@ -268,7 +271,8 @@ class Pulse:
 
     def _ping_sent(self, command: SendPing, now: float) -> None:
         self.heartbeat.ping_sent(command.nonce, now)
-        self._log.sent(command.number, now)
+        if self._log is not None:
+            self._log.sent(command.number, now)
         self._move_timer()
 
     def _count(self, *, is_ping: bool) -> None:
@@ -276,34 +280,45 @@ class Pulse:
             self._venue.record_message(trio.current_time(), is_ping=is_ping)
 
     def _hand_on_records(self) -> None:
-        for record in self._log.take():
-            if self._on_ping is not None:
+        if self._log is not None and self._on_ping is not None:
+            for record in self._log.take():
                 self._on_ping(record)
 
     def _record(self, event: Event) -> None:
         """Count a decision, and tell it."""
-        quality, log, now = self._quality, self._log, event.at
+        quality, now = self._quality, event.at
         extra: list[Event] = []
         match event:
             case PongReceived():
                 self.rtt = event.rtt if event.rtt is not None else self.rtt
                 extra = quality.record_pong(event.rtt, now, is_exact=event.is_exact, local=event.local)
-                log.decide(event.ping, "answered", rtt=event.rtt, is_exact=event.is_exact, blame=event.blame)
+                self._log_fate(event, "answered", rtt=event.rtt, is_exact=event.is_exact)
             case PongLate():
                 quality.record_late_pong(event.rtt, now, is_exact=event.is_exact)
-                log.decide(event.ping, "late", rtt=event.rtt, is_exact=event.is_exact, blame=event.blame)
+                self._log_fate(event, "late", rtt=event.rtt, is_exact=event.is_exact)
             case PongMissed():
                 extra = quality.record_missed_pong(now)
-                log.decide(event.ping, "missed", blame=event.blame)
+                self._log_fate(event, "missed")
             case PongVoided():
                 quality.record_voided(now, is_answered=event.is_answered, local=event.local)
-                log.decide(event.ping, "voided", blame=event.blame)
+                self._log_fate(event, "voided")
             case Suspected() | StateChanged():
                 self._judge_detector(now)
             case _:
                 pass
         for each in (event, *extra):
             self._on_event(each)
+
+    def _log_fate(
+        self,
+        event: PongReceived | PongLate | PongMissed | PongVoided,
+        fate: str,
+        *,
+        rtt: float | None = None,
+        is_exact: bool | None = None,
+    ) -> None:
+        if self._log is not None:
+            self._log.decide(event.ping, fate, rtt=rtt, is_exact=is_exact, blame=event.blame)
 
     def _judge_detector(self, now: float) -> None:
         heartbeat, record = self.heartbeat, self._quality.detector

@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+MAX_SEQ = 2**63 - 1
+MAX_TS = 253_402_300_799_999_999
+"""Microseconds UTC of the last instant of the year 9999; whoever turned a later one into a date would fail."""
+
+
+class Quote(msgspec.Struct, frozen=True, gc=False):
+    """One quote of one symbol.
+
+    `stream` names one unbroken numbering (a restarted server has a new one); `seq` counts +1 per symbol within it, from 1.
+    `ts` is the venue's time in integer microseconds UTC. Where a venue gives only trades, `bid` and `ask` are None and
+    `last` is set.
+    """
+
+    symbol: str
+    bid: float | None
+    ask: float | None
+    seq: Annotated[int, Meta(ge=1, le=MAX_SEQ)]
+    stream: str
+    ts: Annotated[int, Meta(ge=0, le=MAX_TS)]
+    last: float | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

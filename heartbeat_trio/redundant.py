@@ -11,7 +11,6 @@ import trio
 from ._background import open_background
 from ._broadcast import Broadcast, Events
 from .config import HeartbeatPolicy, InboxPolicy, RestartPolicy, symbol_list
-from .connection import OVERRUN_INTERVAL
 from .endpoint import Endpoint, parse_endpoints
 from .events import (
     Closed,
@@ -23,6 +22,7 @@ from .events import (
 from .exceptions import ConfigError, LocalProtocolError
 from .inbox import Inbox
 from .merging import NEVER, Merger
+from .monitor import OVERRUN_INTERVAL
 from .policies import RedundantPolicy, RotationPolicy
 from .protocol.messages import SYMBOL
 from .protocol.spelling import canonical_symbol

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import partial
-from random import Random
 from typing import TYPE_CHECKING
 
 import trio
 
 from ._background import open_background
 from ._broadcast import Broadcast, Events
+from ._chance import CHANCE
 from .config import BackoffPolicy, GatePolicy, InboxPolicy, RestartPolicy, SilencePolicy, symbol_list
 from .endpoint import Endpoint
 from .events import (
@@ -45,6 +45,7 @@ from .supervisor import Options, Supervisor
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from random import Random
 
     from ._background import Background
     from .config import HeartbeatPolicy
@@ -316,14 +317,14 @@ async def open_session(
         restart=restart,
         inbox=box,
         connector=connector,
-        rng=rng or Random(),
+        rng=rng or CHANCE,
         token=token,
         ssl_context=ssl_context,
         quality=quality,
         on_event=lambda event: session.receive_event(event),
         on_messages=lambda messages: session.receive_messages(messages),
         on_raw=on_raw,
-        on_ping=lambda record: session.record_ping(record),
+        on_ping=None if journal is None else lambda record: session.record_ping(record),
         venue=venue,
     )
     session = Session(where, options, box, quality, silence)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ._background import open_background
+from ._chance import CHANCE
 from .config import BackoffPolicy, HeartbeatPolicy, InboxPolicy, RestartPolicy
 from .connection import Connection, open_connection
 from .endpoint import Endpoint
@@ -289,7 +290,7 @@ async def run_session(
         restart=restart or RestartPolicy(),
         inbox=inbox or InboxPolicy(),
         connector=connector,
-        rng=rng or Random(),
+        rng=rng or CHANCE,
         token=token,
         ssl_context=ssl_context,
         on_event=on_event or (lambda _event: None),

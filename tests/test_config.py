@@ -49,6 +49,7 @@ from heartbeat_trio.policies import BalancerPolicy, RedundantPolicy, RotationPol
         (ServerPolicy, "max_clients", 0),
         (ServerPolicy, "retry_after", 301),
         (ServerPolicy, "control_limit", 10),
+        (ServerPolicy, "deflate", "on"),
         (SilencePolicy, "factor", 0.9),
         (RedundantPolicy, "wait", -0.1),
         (RedundantPolicy, "window", 1.9),
@@ -146,6 +147,20 @@ def test_endpoint(url: str, shown: str, path: str, port: int, dialect: str, engi
 
 
 @pytest.mark.parametrize(
+    ("url", "deflate"),
+    [
+        ("ws://host/", False),
+        ("wss://host/#deflate=on", True),
+        ("ws://host/#engine=native&deflate=on", True),
+        ("ws://host/#engine=trio-websocket&deflate=off", False),
+    ],
+)
+def test_compression_is_asked_for(url: str, deflate: bool) -> None:
+    """By default it is not."""
+    assert Endpoint.parse(url).deflate is deflate
+
+
+@pytest.mark.parametrize(
     ("url", "reason"),
     [
         ("http://host/", "unknown scheme 'http'"),
@@ -161,6 +176,9 @@ def test_endpoint(url: str, shown: str, path: str, port: int, dialect: str, engi
         ("tcp://host:1#engine=native", "unknown option 'engine'"),
         ("ws://host/#speed=9", "unknown option 'speed'"),
         ("ws://host/#dialect=okx-v5&dialect=ops", "option 'dialect' is given twice"),
+        ("ws://host/#deflate=yes", "deflate='yes' must be on or off"),
+        ("tcp://host:1#deflate=on", "deflate=on is for ws:// and wss://; leave it out"),
+        ("ws://host/#deflate=on&engine=trio-websocket", "leave engine=trio-websocket out"),
         ("ws://ho st/", "no usable host"),
         ("ws://[::1/", "Invalid IPv6"),
         ("tcp://a..b:1", "no usable host"),

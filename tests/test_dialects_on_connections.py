@@ -296,7 +296,7 @@ def test_hosts_pick_their_dialect(url: str, dialect: str) -> None:
     [
         ("dialect=nats", "'nats' is here for reference only and cannot be spoken"),
         ("dialect=okx", "dialect='okx' must be one of ops, .*okx-v5"),
-        ("dialect=okx-v5&symbol=x", "unknown option 'symbol'; known: dialect, engine, channel"),
+        ("dialect=okx-v5&symbol=x", "unknown option 'symbol'; known: dialect, engine, deflate, channel"),
         ("dialect=kucoin-classic&ping_interval=soon", "ping_interval='soon' must be like 18"),
         ("channel=x", "unknown option 'channel'; known: dialect, engine"),
     ],

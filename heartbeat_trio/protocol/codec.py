@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from .messages import UNMATCHED, Message, Pong
-from .ops import decode_binary, decode_text, encode_text
+from .ops import decode_binary, decode_text, decode_texts, encode_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,9 @@ class MessageCodec(Protocol):
 
     def decode_text(self, text: bytes) -> list[Message]:
         """Read one text message."""
+
+    def decode_texts(self, texts: list[bytes]) -> list[Message]:
+        """Read text messages that came together, as `decode_text` reads each."""
 
     def encode(self, message: Message) -> bytes:
         """Write one text message. Raises `LocalProtocolError` for what cannot be said."""
@@ -56,6 +59,11 @@ class OpsCodec:
         """See `MessageCodec.decode_text`."""
         return [_not_our_pong(message) for message in decode_text(text, role=self._role)]
 
+    def decode_texts(self, texts: list[bytes]) -> list[Message]:
+        """See `MessageCodec.decode_texts`."""
+        messages = decode_texts(texts, role=self._role)
+        return [_not_our_pong(each) for each in messages] if Pong in set(map(type, messages)) else messages
+
     def encode(self, message: Message) -> bytes:
         """See `MessageCodec.encode`."""
         return encode_text(message)
@@ -75,6 +83,16 @@ def decode_message(
     if on_raw is not None:
         on_raw(text)
     return codec.decode_text(text)
+
+
+def decode_messages(
+    codec: MessageCodec, payloads: list[bytes], *, on_raw: Callable[[bytes], None] | None = None
+) -> list[Message]:
+    """Read text messages that came together; ``on_raw`` is called with each."""
+    if on_raw is not None:
+        for payload in payloads:
+            on_raw(payload)
+    return codec.decode_texts(payloads)
 
 
 def _not_our_pong(message: Message) -> Message:

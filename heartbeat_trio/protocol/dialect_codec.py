@@ -153,6 +153,10 @@ class DialectCodec:
         except BAD_INPUT as error:
             return [bad_message("message", error)]
 
+    def decode_texts(self, texts: list[bytes]) -> list[Message]:
+        """See `MessageCodec.decode_texts`."""
+        return [message for text in texts for message in self.decode_text(text)]
+
     def encode(self, message: Message) -> bytes:
         """See `MessageCodec.encode`. Where the venue knows no unsubscribing, that is b"": there is nothing to send."""
         match message:

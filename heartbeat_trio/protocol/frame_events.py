@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-PROTOCOL_ERROR, NO_STATUS, ABNORMAL, BAD_TEXT, TOO_BIG = 1002, 1005, 1006, 1007, 1009
+PROTOCOL_ERROR, NO_STATUS, ABNORMAL, TOO_BIG = 1002, 1005, 1006, 1009
 """Close codes (RFC 6455 §7.4.1)."""
 
 
@@ -52,6 +52,12 @@ class TextReceived(msgspec.Struct, frozen=True):
     payload: bytes
 
 
+class TextsReceived(msgspec.Struct, frozen=True):
+    """Whole text messages that came one after the other, as the UTF-8 that they are."""
+
+    payloads: list[bytes]
+
+
 class BinaryReceived(msgspec.Struct, frozen=True):
     """One whole binary message."""
 
@@ -93,6 +99,7 @@ FrameEvent = (
     | HandshakeAccepted
     | HandshakeRejected
     | TextReceived
+    | TextsReceived
     | BinaryReceived
     | PingReceived
     | PongReceived

@@ -13,16 +13,15 @@ and in `State.OPEN` both sides are alike.
 
 from __future__ import annotations
 
-import struct
-from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
 from ..exceptions import LocalProtocolError
+from .deflate import Deflate
 from .frame_events import (
     ABNORMAL,
-    BAD_TEXT,
     NO_STATUS,
     TOO_BIG,
     BadRequest,
@@ -36,13 +35,16 @@ from .frame_events import (
     PongReceived,
     ProtocolFailed,
     TextReceived,
+    TextsReceived,
 )
+from .frame_rules import check_control, encode_server_text, is_close_code
+from .frame_states import BEFORE_OPEN, CLOSE_OWED, LISTENING, SENDING, TRANSITIONS, State, Step
 from .handshake import ClientHandshake, ServerHandshake
-from .tap import END_OF_HEADERS, FrameTap
+from .lane import BINARY, PING, PONG, TEXT, FrameLane, encode_masked
 from .wire import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "TRANSITIONS",
@@ -59,71 +61,11 @@ __all__ = [
     "State",
     "Step",
     "TextReceived",
+    "TextsReceived",
     "WebSocketProtocol",
     "encode_server_text",
 ]
 
-MAX_CONTROL_PAYLOAD = 125
-"""Bytes of a ping or pong (RFC 6455 §5.5)."""
-
-
-class State(Enum):
-    """Where one side of a connection is."""
-
-    CONNECTING = "CONNECTING"
-    """Nothing was asked yet."""
-    REQUESTED = "REQUESTED"
-    """The client asked for a WebSocket; the server has to answer."""
-    REFUSING = "REFUSING"
-    """The request was none; the server has to say so (`WebSocketProtocol.reject`)."""
-    OPEN = "OPEN"
-    """Messages flow."""
-    CLOSE_RECEIVED = "CLOSE_RECEIVED"
-    """The peer said Close, we have to."""
-    CLOSE_SENT = "CLOSE_SENT"
-    """We said Close; the peer's messages still come until it does."""
-    FAILED = "FAILED"
-    """The peer broke the protocol; we have to say Close and never listen again."""
-    DRAINING = "DRAINING"
-    """The peer broke the protocol and was told so. What it still sends is thrown away: with unread input, closing would
-    reset the connection, and the peer would never read our Close."""
-    CLOSED = "CLOSED"
-    """Nothing more is said or heard. The server closes the TCP connection first (RFC 6455 §7.1.1)."""
-
-
-class Step(Enum):
-    """What moves a connection on."""
-
-    REQUEST = "request"
-    BAD_REQUEST = "bad request"
-    ACCEPT = "accept"
-    REFUSE = "refuse"
-    SEND_CLOSE = "send Close"
-    RECEIVE_CLOSE = "receive Close"
-    FAIL = "fail"
-    END = "end of input"
-
-
-TRANSITIONS: dict[tuple[State, Step], State] = {
-    (State.CONNECTING, Step.REQUEST): State.REQUESTED,
-    (State.CONNECTING, Step.BAD_REQUEST): State.REFUSING,
-    (State.REQUESTED, Step.BAD_REQUEST): State.REFUSING,
-    (State.REQUESTED, Step.ACCEPT): State.OPEN,
-    (State.REQUESTED, Step.REFUSE): State.CLOSED,
-    (State.REFUSING, Step.REFUSE): State.CLOSED,
-    (State.OPEN, Step.SEND_CLOSE): State.CLOSE_SENT,
-    (State.OPEN, Step.RECEIVE_CLOSE): State.CLOSE_RECEIVED,
-    (State.OPEN, Step.FAIL): State.FAILED,
-    (State.CLOSE_SENT, Step.RECEIVE_CLOSE): State.CLOSED,
-    (State.CLOSE_SENT, Step.FAIL): State.DRAINING,
-    (State.CLOSE_RECEIVED, Step.SEND_CLOSE): State.CLOSED,
-    (State.FAILED, Step.SEND_CLOSE): State.DRAINING,
-    **{(state, Step.END): State.CLOSED for state in State},
-}
-"""What leads where. A step that is not listed is not possible in that state."""
-
-BEFORE_OPEN = frozenset({State.CONNECTING, State.REQUESTED, State.REFUSING})
-CLOSE_OWED = frozenset(state for state, step in TRANSITIONS if step is Step.SEND_CLOSE)
 
 HANDSHAKE_STEPS: dict[type[FrameEvent], Step] = {
     HandshakeRequested: Step.REQUEST,
@@ -143,6 +85,8 @@ class WebSocketProtocol:
         path: Path and query that a client asks for.
         headers: More headers of a client's request.
         max_message_size: Bytes of a message from the peer; a larger one fails the connection with 1009.
+        deflate: Whether permessage-deflate is offered, or taken where it is offered.
+        make_mask: Gives 4 unpredictable bytes for each ping of a client (RFC 6455 §5.3); by default wsproto makes them.
 
     Raises:
         LocalProtocolError: Host, path or headers cannot stand in a request.
@@ -156,17 +100,20 @@ class WebSocketProtocol:
         path: str = "/",
         headers: Sequence[tuple[str, str]] = (),
         max_message_size: int = 2**20,
+        deflate: bool = False,
+        make_mask: Callable[[], bytes] | None = None,
     ) -> None:
         self.state = State.CONNECTING
         is_client = role == "client"
-        self._handshake = ClientHandshake(host, path, headers) if is_client else ServerHandshake()
-        self._frames = FrameProtocol(client=is_client, extensions=[])
+        self._deflate = Deflate(role, max_message_size=max_message_size) if deflate else None
+        self._handshake = (
+            ClientHandshake(host, path, headers, self._deflate) if is_client else ServerHandshake(self._deflate)
+        )
         self._max_message_size = max_message_size
+        self._make_mask = make_mask
         self._early = b""
         self._message = bytearray()
-        self._tap = FrameTap()
-        self._tap.receive_data(END_OF_HEADERS)
-        self._has_partial_data = False
+        self._lane = FrameLane(role, max_message_size=max_message_size)
 
     @property
     def is_open(self) -> bool:
@@ -181,7 +128,17 @@ class WebSocketProtocol:
     @property
     def has_partial_data(self) -> bool:
         """Whether the last read brought bytes of a message (not of a ping or pong), whole or not: a sign of life."""
-        return self._has_partial_data
+        return self._lane.has_data
+
+    @property
+    def deflate_bits(self) -> int | None:
+        """The window of compressed messages, on which `encode_text` depends besides the side; None: none are compressed."""
+        return self._deflate.bits if self._deflate is not None and self._deflate.enabled() else None
+
+    @cached_property
+    def _frames(self) -> FrameProtocol:
+        """What does not take the lane goes through this: made when it is needed, which a quiet connection never does."""
+        return FrameProtocol(client=isinstance(self._handshake, ClientHandshake), extensions=[])
 
     # The handshake
 
@@ -197,7 +154,9 @@ class WebSocketProtocol:
         handshake = self._server_handshake()
         self._move(Step.ACCEPT)
         self._early = handshake.rest
-        return handshake.accept()
+        data = handshake.accept()
+        self._begin_frames()
+        return data
 
     def reject(self, status: int, reason: str) -> bytes:
         """Refuse a `HandshakeRequested` or `BadRequest`: the response to send before closing.
@@ -214,8 +173,18 @@ class WebSocketProtocol:
 
     def receive_data(self, data: bytes) -> list[FrameEvent]:
         """Take the bytes of one read and return what they complete, in order. After a Close or failure they are ignored."""
-        self._has_partial_data = False
-        if self.state in (State.OPEN, State.CLOSE_SENT):
+        events: list[FrameEvent] = []
+        for event in self.receive_runs(data):
+            if isinstance(event, TextsReceived):
+                events += map(TextReceived, event.payloads)
+            else:
+                events.append(event)
+        return events
+
+    def receive_runs(self, data: bytes) -> list[FrameEvent]:
+        """Like `receive_data`, with the text messages that follow each other in one event: for who wants them fast."""
+        self._lane.has_data = False
+        if self.state in LISTENING:
             return self._receive_frames(data)
         if self.state in (State.CONNECTING, State.REQUESTED):
             return self._receive_handshake(data)
@@ -224,9 +193,9 @@ class WebSocketProtocol:
     def receive_eof(self) -> list[FrameEvent]:
         """Take the end of the input; without a Close before it, it is a failure (1006, RFC 6455 §7.1.5)."""
         state = self.state
-        self._has_partial_data = False
+        self._lane.has_data = False
         self._move(Step.END)
-        if state in (State.OPEN, State.CLOSE_SENT):
+        if state in LISTENING:
             return [CloseReceived(ABNORMAL, "")]
         if state in BEFORE_OPEN:
             return [ProtocolFailed(ABNORMAL, "the connection ended during the handshake")]
@@ -246,17 +215,26 @@ class WebSocketProtocol:
             text = payload.decode()
         except UnicodeDecodeError as error:
             raise LocalProtocolError(f"a text message must be UTF-8: {error}") from error
-        if isinstance(self._handshake, ServerHandshake):
+        if isinstance(self._handshake, ServerHandshake) and self.deflate_bits is None:
             return encode_server_text(payload)
         return bytes(self._frames.send_data(text))
 
+    def encode_binary(self, payload: bytes) -> bytes:
+        """Frame one binary message; b"" once the connection is closing. Raises `LocalProtocolError` before it is open."""
+        return bytes(self._frames.send_data(payload)) if self._may_send() else b""
+
     def encode_ping(self, payload: bytes) -> bytes:
         """Frame a ping; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        return bytes(self._frames.ping(_check_control(payload))) if self._may_send() else b""
+        payload = check_control(payload)
+        if not self._may_send():
+            return b""
+        if self._make_mask is not None:
+            return encode_masked(PING, payload, self._make_mask())
+        return bytes(self._frames.ping(payload))
 
     def encode_pong(self, payload: bytes) -> bytes:
         """Frame a pong; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        return bytes(self._frames.pong(_check_control(payload))) if self._may_send() else b""
+        return bytes(self._frames.pong(check_control(payload))) if self._may_send() else b""
 
     def encode_close(self, code: int | None = 1000, reason: str = "") -> bytes:
         """Frame our Close, the first time; b"" where none can be sent.
@@ -268,7 +246,7 @@ class WebSocketProtocol:
         Raises:
             LocalProtocolError: The code must not stand in a frame.
         """
-        if code is not None and not _is_close_code(code):
+        if code is not None and not is_close_code(code):
             raise LocalProtocolError(f"close code {code} must not be sent")
         if not self.is_open:
             return b""
@@ -291,7 +269,11 @@ class WebSocketProtocol:
     def _may_send(self) -> bool:
         if self.state in BEFORE_OPEN:
             raise LocalProtocolError("nothing can be sent before the handshake is done")
-        return self.state is State.OPEN
+        return self.state in SENDING
+
+    def _begin_frames(self) -> None:
+        if self._deflate is not None:
+            self._frames = FrameProtocol(client=self._frames.client, extensions=[self._deflate])
 
     def _receive_handshake(self, data: bytes) -> list[FrameEvent]:
         event = self._handshake.receive_data(data)
@@ -299,12 +281,29 @@ class WebSocketProtocol:
             return []
         self._move(HANDSHAKE_STEPS[type(event)])
         if isinstance(event, HandshakeAccepted):
+            self._begin_frames()
             return [event, *self._receive_frames(self._handshake.rest)]
         return [event]
 
     def _receive_frames(self, data: bytes) -> list[FrameEvent]:
-        data, self._early = self._early + data, b""
-        self._has_partial_data = self._tap.receive_data(data).has_data
+        if self._early:
+            data, self._early = self._early + data, b""
+        events: list[FrameEvent] = []
+        for kind, payloads in self._lane.split(data):
+            if kind == TEXT:
+                events.append(TextsReceived(payloads))
+            elif kind == BINARY:
+                events += map(BinaryReceived, payloads)
+            elif kind == PONG:
+                events += map(PongReceived, payloads)
+            else:
+                events += self._receive_others(payloads[0])
+                if self.state not in LISTENING:
+                    break
+        return events
+
+    def _receive_others(self, data: bytes) -> list[FrameEvent]:
+        """What does not take the lane goes through wsproto: the rest of one frame, or a part of it."""
         self._frames.receive_bytes(data)
         events: list[FrameEvent] = []
         try:
@@ -312,11 +311,11 @@ class WebSocketProtocol:
                 event = self._receive_frame(frame)
                 if event is not None:
                     events.append(event)
-                if isinstance(event, ProtocolFailed):
+                if self.state not in LISTENING:  # nothing follows a Close (RFC 6455 §5.5.1)
                     break
         except ParseFailed as error:
             # Python's words for bad UTF-8 tell a position within the read, which means nothing to anybody.
-            reason = "text must be UTF-8" if error.code == BAD_TEXT else str(error)
+            reason = "text must be UTF-8" if isinstance(error.__context__, UnicodeError) else str(error)
             events.append(self._fail(int(error.code), reason))
         return events
 
@@ -346,27 +345,6 @@ class WebSocketProtocol:
         self._move(Step.FAIL)
         self._message = bytearray()
         return ProtocolFailed(code, printable(reason, 256))
-
-
-def encode_server_text(payload: bytes) -> bytes:
-    """Frame a text message from a server: unmasked and final (RFC 6455 §5.2), so that all its clients can share it."""
-    size = len(payload)
-    if size < 126:
-        return bytes((0x81, size)) + payload
-    if size < 2**16:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
-
-
-def _check_control(payload: bytes) -> bytes:
-    if len(payload) > MAX_CONTROL_PAYLOAD:
-        raise LocalProtocolError(f"a ping or pong carries at most {MAX_CONTROL_PAYLOAD} bytes, not {len(payload)}")
-    return payload
-
-
-def _is_close_code(code: int) -> bool:
-    """Codes that may stand in a frame: RFC 6455 §7.4 and the registry it made; 1004 to 1006 and 1015 must not."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def _as_bytes(payload: bytes | str) -> bytes:

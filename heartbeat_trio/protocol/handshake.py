@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wsproto.events import Event
+    from wsproto.extensions import Extension
 
 MAX_HEAD = 16 * 1024
 """Bytes of a request or response head."""
@@ -96,15 +97,17 @@ class ClientHandshake:
         host: The ``Host`` header.
         path: Path and query.
         headers: More headers.
+        extension: What is offered.
 
     Raises:
         LocalProtocolError: One of them cannot stand in a request.
     """
 
-    def __init__(self, host: str, path: str, headers: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, host: str, path: str, headers: Sequence[tuple[str, str]], extension: Extension | None = None) -> None:
         _check_target(host, path)
         _check_headers(headers)
-        self._request = Request(host, path, extra_headers=[(name.encode(), value.encode()) for name, value in headers])
+        extra = [(name.encode(), value.encode()) for name, value in headers]
+        self._request = Request(host, path, extensions=[extension] if extension else [], extra_headers=extra)
         self._wsproto = H11Handshake(ConnectionType.CLIENT)
         self._head = _Head(b"HTTP/1.")
 
@@ -131,13 +134,19 @@ class ClientHandshake:
             return HandshakeRejected(event.status_code, self.rest[:MAX_BODY_START])
         if not head.startswith(b"HTTP/1.1 "):
             raise _Unfit(400, "HTTP/1.1 is needed")
+        del self._request, self._wsproto  # h11 and a second frame protocol: more than all that is needed from now on
         return HandshakeAccepted()
 
 
 class ServerHandshake:
-    """A server's side: the request, and the answer to it."""
+    """A server's side: the request, and the answer to it.
 
-    def __init__(self) -> None:
+    Args:
+        extension: What is taken where it is offered.
+    """
+
+    def __init__(self, extension: Extension | None = None) -> None:
+        self._extension = extension
         self._wsproto = H11Handshake(ConnectionType.SERVER)
         self._head = _Head(b"GET ")
         self._requested: HandshakeRequested | None = None
@@ -160,7 +169,9 @@ class ServerHandshake:
 
     def accept(self) -> bytes:
         """The response that agrees."""
-        return self._wsproto.send(AcceptConnection())
+        data = self._wsproto.send(AcceptConnection(extensions=[self._extension] if self._extension else []))
+        del self._wsproto
+        return data
 
     @staticmethod
     def reject(status: int, reason: str) -> bytes:

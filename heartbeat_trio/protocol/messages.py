@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from ..events import MAX_SEQ as MAX_SEQ
 from ..events import Quote, Receipt
 from ..orders import Order, OrderAck, OrderQuery
 
@@ -18,7 +19,6 @@ SYMBOL = re.compile(r"[A-Za-z0-9._/\-]{1,64}")
 STREAM = re.compile(r"[A-Za-z0-9\-]{1,32}")
 CODE = re.compile(r"[a-z_]{1,64}")
 NONCE = re.compile(rb"[!-~]{1,64}")
-MAX_SEQ = 2**63 - 1
 UNMATCHED = b"\0"
 """Nonce of a pong that cannot be an answer to a ping of ours. No nonce of ours looks like it."""
 

@@ -57,6 +57,7 @@ from .wire import (
     check_stream,
     check_symbol,
     decode_quote,
+    decode_quotes,
     encode_quote,
     printable,
 )
@@ -245,6 +246,15 @@ def decode_text(text: bytes | str, *, role: Literal["client", "server"]) -> list
     except BAD_INPUT as error:
         return [_explain(data, role, error)]
     return messages
+
+
+def decode_texts(texts: list[bytes], *, role: Literal["client", "server"]) -> list[Message]:
+    """Like `decode_text`, for many messages at once: in bulk where all are quotes."""
+    if role == "client":
+        quotes = decode_quotes(texts, start=QUOTE_START)
+        if quotes is not None:
+            return quotes  # type: ignore[return-value]  # a list of quotes is never changed into anything else
+    return [message for text in texts for message in decode_text(text, role=role)]
 
 
 def _explain(data: bytes, role: Literal["client", "server"], error: BaseException) -> Message:

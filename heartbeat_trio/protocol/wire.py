@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from operator import attrgetter
 
 import msgspec
 
-from ..events import Quote
-from .messages import CODE, MAX_SEQ, STREAM, SYMBOL, Invalid
+from ..events import MAX_SEQ, Quote
+from ..events import MAX_TS as MAX_TS
+from .messages import CODE, STREAM, SYMBOL, Invalid
 
 BAD_INPUT = (ValueError, RecursionError)
 """All that decoding a stranger's JSON can raise: malformed, mistyped, out of range, not UTF-8, or nested too deeply."""
@@ -19,11 +21,9 @@ BAD_INPUT = (ValueError, RecursionError)
 MAX_TEXT = 1024
 """Characters of a stranger's text that are kept."""
 
-MAX_TS = 253_402_300_799_999_999
-"""Microseconds UTC of the last instant of the year 9999; whoever turned a later one into a date would fail."""
-
 _QUOTE = msgspec.json.Decoder(Quote)
 _ENCODER = msgspec.json.Encoder()
+_SYMBOL, _STREAM = attrgetter("symbol"), attrgetter("stream")
 
 
 class _QuoteJson(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -106,14 +106,29 @@ def decode_quote(data: bytes) -> Quote | Invalid:
     """Read a quote from its JSON object; unknown fields are ignored, and of a repeated one the last counts."""
     try:
         quote = _QUOTE.decode(data)
-        # Spelled out, since this runs for every quote; `_check_quote` finds the words for what is wrong.
-        if not (
-            is_symbol(quote.symbol) and is_stream(quote.stream) and 0 < quote.seq <= MAX_SEQ and 0 <= quote.ts <= MAX_TS
-        ):
+        if not (is_symbol(quote.symbol) and is_stream(quote.stream)):
             _check_quote(quote)
     except BAD_INPUT as error:
         return bad_message("quote", error)
     return quote
+
+
+def decode_quotes(payloads: list[bytes], start: bytes) -> list[Quote] | None:
+    """Read many quotes at once, which all begin with `start`.
+
+    None if one of them does not, is none, or breaks a rule: then each is to be read by itself.
+    """
+    decode = _QUOTE.decode
+    try:
+        quotes = [decode(payload) for payload in payloads if payload.startswith(start)]
+    except BAD_INPUT:
+        return None
+    return quotes if len(quotes) == len(payloads) and _are_valid(quotes) else None
+
+
+def _are_valid(quotes: list[Quote]) -> bool:
+    """Whether names are what they must be; the decoder has seen to the numbers."""
+    return all(map(is_symbol, set(map(_SYMBOL, quotes)))) and all(map(is_stream, set(map(_STREAM, quotes))))
 
 
 def encode_quote(quote: Quote) -> bytes:

@@ -35,20 +35,22 @@ class Announcement(NamedTuple):
 class _Feed:
     """What is known of one symbol."""
 
-    __slots__ = ("announced", "is_over", "left", "seq", "stream")
+    __slots__ = ("announced", "is_over", "is_told", "left", "seq", "stream")
 
     def __init__(self, stream: str, seq: int) -> None:
         self.stream = stream
         self.seq = seq
         self.is_over = False
         """The server said that it does not know this stream."""
+        self.is_told = False
+        """It announced something since the last quote."""
         self.left: dict[str, int] = {}
         """Streams that were left, oldest first, and the last number seen of each."""
         self.announced: deque[Announcement] = deque(maxlen=ANNOUNCEMENTS)
 
     def accept(self, seq: int) -> None:
         self.seq = seq
-        self.is_over = False
+        self.is_over = self.is_told = False
         self.announced.clear()
 
     def enter(self, stream: str, seq: int) -> None:
@@ -90,6 +92,23 @@ class FeedArbiter:
         told.append(quote)
         return told
 
+    def receive_quotes(self, quotes: Iterable[Quote], now: float, fresh: list[Quote]) -> list[Gap]:
+        """Like `receive_quote` for each; appends the quotes to `fresh`, and returns the gaps."""
+        gaps: list[Gap] = []
+        feeds = self._feeds
+        for quote in quotes:  # this runs for every quote, so the one that follows the last comes first
+            feed = feeds.get(quote.symbol)
+            if feed is not None and quote.seq == feed.seq + 1 and quote.stream == feed.stream and not feed.is_told:
+                feed.seq += 1
+                fresh.append(quote)
+                continue
+            for each in self.receive_quote(quote, now):
+                if isinstance(each, Gap):
+                    gaps.append(each)
+                else:
+                    fresh.append(each)
+        return gaps
+
     def announce(self, symbol: str, stream: str, first: int, last: int | None, *, is_resume: bool, now: float) -> None:  # noqa: ARG002
         """The server says that quotes will not come.
 
@@ -104,6 +123,7 @@ class FeedArbiter:
         feed = self._feeds.get(symbol)
         if feed is None:
             return
+        feed.is_told = True
         if last is None:
             feed.is_over = feed.is_over or stream == feed.stream
         elif stream != feed.stream or last > feed.seq:  # old news must not push out what is still needed

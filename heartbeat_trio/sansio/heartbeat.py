@@ -84,13 +84,11 @@ class Heartbeat:
         self._schedule = PingSchedule(policy, now=now, rng=rng) if schedule is None else schedule
         self._probe_at = inf
         self._try_probe = try_probe
-        self._probes = RollingLimit(max(1, policy.max_probes), PROBE_PERIOD)
+        self._probes: RollingLimit | None = None
         self._detector = AdaptiveDetector(policy) if policy.adaptive else None
         self._misses_since_life = 0
-        self._last_life = now
-        self._last_pong = now
-        self._last_inbound = now
-        self._last_sent = now
+        self._last_life = self._last_pong = now
+        self._last_inbound = self._last_sent = now
         self._has_excused = False
         self.unknown_pongs = 0
         """Pongs that matched no unanswered ping: duplicates, strangers, and those too old to be remembered."""
@@ -142,10 +140,10 @@ class Heartbeat:
 
         It may change after every call of any method.
         """
-        if self.is_over:
+        if self.state is ConnectionState.DISCONNECTED:
             return inf
-        detector = inf if self._detector is None else self._detector.next_deadline()
-        return min(self._schedule.next_tick, self._probe_at, self._pings.earliest_deadline(), detector)
+        doubt = inf if self._detector is None else self._detector.next_deadline()
+        return min(self._schedule.next_tick, self._probe_at, self._pings.earliest_deadline(), doubt)
 
     def accused(self, now: float) -> Accused | None:
         """What `handle_timer` would judge now: first make sure that nothing lies unread, and gather evidence about this.
@@ -176,10 +174,11 @@ class Heartbeat:
 
     def request_probe(self, now: float) -> None:
         """Somebody has a doubt: let a ping be sent now, within `HeartbeatPolicy.max_probes` and what the venue allows."""
-        if self._probe_at <= now or not self._policy.max_probes or self._probes.next_allowed(now) > now:
+        if self._probe_at <= now or not self._policy.max_probes:
             return
-        if self._try_probe(now):
-            self._probes.record(now)
+        probes = self._probes = self._probes or RollingLimit(self._policy.max_probes, PROBE_PERIOD)
+        if probes.next_allowed(now) <= now and self._try_probe(now):
+            probes.record(now)
             self._probe_at = now
 
     def bytes_sent(self, now: float) -> None:

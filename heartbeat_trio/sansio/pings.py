@@ -6,7 +6,7 @@ All that a ping can become stands in `TRANSITIONS`; at every instant
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum
 from math import inf
@@ -24,6 +24,8 @@ REMEMBERED = 64
 class Fate(Enum):
     """What has become of a ping."""
 
+    __hash__ = object.__hash__  # there is one of each: no need to hash its name, several times for each ping
+
     IN_FLIGHT = "in_flight"
     ANSWERED = "answered"
     LATE = "late"
@@ -34,6 +36,8 @@ class Fate(Enum):
 
 class Happening(Enum):
     """What can happen to a ping."""
+
+    __hash__ = object.__hash__
 
     PONG_IN_TIME = "pong until the deadline"
     PONG_AFTER_DEADLINE = "pong after the deadline"
@@ -107,7 +111,7 @@ class PingLedger:
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
         self._remembered = remembered
-        self._unanswered: OrderedDict[bytes, SentPing] = OrderedDict()  # oldest first, in flight or missed
+        self._unanswered: dict[bytes, SentPing] = {}  # oldest first, in flight or missed
         self._counts: Counter[Fate] = Counter()
         self.sent = 0
         """Pings that were due, handed over or not."""
@@ -130,7 +134,11 @@ class PingLedger:
 
     def earliest_deadline(self) -> float:
         """The first deadline in flight, `inf` if nothing is."""
-        return min((ping.deadline for ping in self._unanswered.values() if ping.fate is Fate.IN_FLIGHT), default=inf)
+        earliest = inf
+        for ping in self._unanswered.values():
+            if ping.deadline < earliest and ping.fate is Fate.IN_FLIGHT:
+                earliest = ping.deadline
+        return earliest
 
     def expired(self, now: float) -> list[tuple[bytes, SentPing]]:
         """Pings in flight whose deadline has passed, oldest first."""
@@ -162,8 +170,8 @@ class PingLedger:
         """Take out the unanswered pings up to this one, which is the last of the list."""
         taken: list[SentPing] = []
         while True:
-            oldest, ping = self._unanswered.popitem(last=False)
-            taken.append(ping)
+            oldest = next(iter(self._unanswered))
+            taken.append(self._unanswered.pop(oldest))
             if oldest == nonce:
                 return taken
 

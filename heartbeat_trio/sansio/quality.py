@@ -7,13 +7,14 @@ latencies as at least `pong_timeout`, until a late pong tells its true time: lea
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..events import Event, HighLatency, QualitySnapshot
 from .detector import DetectorRecord
+from .pings import REMEMBERED
 from .rtt import LatencyStats
 from .windows import MinuteCells, Minutes, Outcome, WindowSnapshot
 
@@ -61,7 +62,7 @@ class ConnectionQuality:
         self._size = window
         self._counts: Counter[str] = Counter()
         self._cells: MinuteCells | None = None
-        self._missed_at: deque[float] = deque(maxlen=64)
+        self._missed_at: list[float] = []
         self._data_at: float | None = None
         self._has_high_latency = False
         self.detector = DetectorRecord()
@@ -105,6 +106,7 @@ class ConnectionQuality:
         """A ping's deadline passed."""
         self._decide("missed", self._pong_timeout, now)
         self._missed_at.append(now)
+        del self._missed_at[:-REMEMBERED]
         self.missed_pongs += 1
         return self._watch_latency(now)
 
@@ -116,7 +118,7 @@ class ConnectionQuality:
         self.missed_pongs = 0
         self._counts["missed"] -= 1
         self._counts["late"] += 1
-        missed_at = self._missed_at.popleft() if self._missed_at else now
+        missed_at = self._missed_at.pop(0) if self._missed_at else now
         if self._cells is not None:
             self._cells.make_late(missed_at, self._pong_timeout, rtt)
         if rtt is not None:
@@ -258,7 +260,7 @@ class ConnectionQuality:
     def _begin(self) -> None:
         self._stats = LatencyStats(self._size)
         self._local = LatencyStats(self._size)
-        self._outcomes: deque[bool] = deque(maxlen=self._size)
+        self._outcomes = bytearray()
         self._missed_at.clear()
         self._has_high_latency = False
         self.missed_pongs = 0
@@ -270,6 +272,7 @@ class ConnectionQuality:
     def _decide(self, outcome: Outcome, sample: float | None, now: float) -> None:
         self._count(outcome, now, sample)
         self._outcomes.append(outcome == "answered")
+        del self._outcomes[: -self._size]
         if sample is not None:
             self._stats.add(sample)
 

@@ -26,7 +26,7 @@ from ..protocol.messages import (
 )
 from ..sansio.limits import RollingLimit
 from ..transports.catch_up import catch_up
-from .outbound import Outbound
+from .outbound import BURST, Outbound
 
 if TYPE_CHECKING:
     from .._background import Background
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from .feed import Entry
     from .hub import Hub
     from .order_desk import OrderDesk
-
-BURST = 200
-"""Quotes that are put into the output buffer at once at most; of the longest they fill 60 KiB."""
 
 POLICY_VIOLATION = 1008
 CLOSE_TIMEOUT = 0.5
@@ -68,6 +65,7 @@ class Client:
         self.transport = transport
         self.outbound = Outbound(policy.outbound, policy.outbound_size)
         self.delivered = 0
+        """Quotes that were sent to it alone: what it got with others, the hub counts."""
         self.was_idle = False
         self.was_slow = False
         self._background = background
@@ -164,6 +162,11 @@ class Client:
 
     # -- what goes out -----------------------------------------------------------------------------------------------
 
+    @property
+    def is_in_step(self) -> bool:
+        """Whether it has been sent everything, and could take more."""
+        return not (self.outbound.is_waiting or self._is_pumping or self.transport.unsent_bytes)
+
     def offer(self, entry: Entry) -> None:
         """A new quote of a symbol that is subscribed to; `flush` sends it, if it can be sent now."""
         is_full = self.transport.unsent_bytes > 0 or len(self._ready) >= BURST
@@ -175,7 +178,8 @@ class Client:
         if self._ready:
             ready, self._ready = self._ready, []
             self.delivered += len(ready)
-            self.transport.put(b"".join(ready) if len(ready) > 1 else ready[0])
+            for data in self._join(ready):
+                self.transport.put(data)
         if self.outbound.is_waiting and not self._is_pumping:
             self._is_pumping = True
             self._background.start_soon(self._pump, name=f"pump {self.transport.peer}")
@@ -192,15 +196,18 @@ class Client:
                 if not burst:
                     break
                 self.delivered += sum(not isinstance(each, GapNotice) for each in burst)
-                for data in self._join(burst):
+                for data in self._join(self._encode(burst)):
                     self.transport.put(data)
         finally:
             self._is_pumping = False
 
-    def _join(self, burst: list[GapNotice | Entry]) -> list[bytes]:
+    def _encode(self, burst: list[GapNotice | Entry]) -> list[bytes]:
         encoding, encode = self.transport.encoding, self.transport.encode
-        encoded = [encode(each) if isinstance(each, GapNotice) else each.encoded(encoding, encode) for each in burst]
-        return encoded if encoding == "ws-text" else [b"".join(encoded)]
+        return [encode(each) if isinstance(each, GapNotice) else each.encoded(encoding, encode) for each in burst]
+
+    def _join(self, encoded: list[bytes]) -> list[bytes]:
+        """What leaves in one write, where the transport's messages may be glued together."""
+        return [b"".join(encoded)] if self.transport.may_join else encoded
 
     # -- the watchdog ------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..config import Overflow
     from .feed import Entry, SymbolFeed
 
+BURST = 200
+"""Quotes that are put into the output buffer at once at most; of the longest they fill 60 KiB."""
+
 TURN = 100
 """Quotes that one symbol may send before the next symbol's turn."""
 
@@ -94,10 +97,19 @@ class Outbound:
         self._subscriptions.pop(symbol, None)
         self._waiting.pop(symbol, None)
 
+    def go_on(self, unsent: list[Entry]) -> None:
+        """Keep account again: everything has been sent meanwhile but these, which will be offered."""
+        for subscription in self._subscriptions.values():
+            subscription.cursor = subscription.feed.newest + 1
+        for entry in reversed(unsent):
+            self._subscriptions[entry.quote.symbol].cursor = entry.quote.seq
+
     def offer(self, entry: Entry, *, is_full: bool) -> bool:
         """A new quote: True if it is to be sent right now, else it waits (or is skipped later, by policy)."""
         quote = entry.quote
-        subscription = self._subscriptions[quote.symbol]
+        subscription = self._subscriptions.get(quote.symbol)
+        if subscription is None or subscription.cursor > quote.seq:
+            return False  # offered late: nobody wants it any more, or it was taken from the ring
         if not is_full and not self._waiting and subscription.cursor == quote.seq:
             subscription.cursor += 1
             return True

@@ -118,7 +118,7 @@ class QuoteServer:
             dropped_idle=counts["idle"],
             dropped_slow=counts["slow"],
             quotes=self._hub.published,
-            delivered=counts["delivered"] + sum(client.delivered for client in clients),
+            delivered=self._hub.delivered + counts["delivered"] + sum(client.delivered for client in clients),
             skipped=counts["skipped"] + sum(client.outbound.skipped for client in clients),
             orders=self._desk.orders,
         )
@@ -137,6 +137,7 @@ class QuoteServer:
         self._desk.close()
         with trio.move_on_after(timeout):
             await self._desk.wait_idle()
+            self._hub.finish()
             async with trio.open_nursery() as nursery:
                 for client in list(self._clients):
                     nursery.start_soon(client.leave, reason, self._policy.retry_after, name=f"leave {client!r}")
@@ -166,6 +167,7 @@ class QuoteServer:
         """Serve until drained or cancelled."""
         async with open_background() as background:
             background.start_soon(partial(source.run, self._hub.publish), name="source")
+            background.start_soon(self._hub.run, name="hub")
             background.start_soon(self._desk.run, name="orders")
             background.start_soon(partial(self._accept, opened, background.nursery), name="listeners")
             started(self)
@@ -211,7 +213,8 @@ class QuoteServer:
         try:
             if protocol == "ws":
                 check = partial(self._check_request, accepted)
-                return await accept_websocket(stream, nursery, check=check, control_limit=limit)
+                deflate = self._policy.deflate
+                return await accept_websocket(stream, nursery, check=check, control_limit=limit, deflate=deflate)
             transport = await accept_tcp(stream, nursery, control_limit=limit)
             if not self._seat(accepted):
                 await self._refuse(transport)

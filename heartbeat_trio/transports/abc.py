@@ -55,6 +55,11 @@ class ByteStream(trio.abc.Stream):
         """What the kernel knows of the connection, where it tells."""
         return None
 
+    def network_rtt(self) -> float | None:
+        """The kernel's smoothed round-trip time in seconds, where it tells."""
+        info = self.tcp_info()
+        return None if info is None else info.rtt
+
     def loop_lag(self, since: float) -> float | None:  # noqa: ARG002 - the default knows nothing
         """Seconds since a time (Trio's) in which our own loop did not run, where that is measured."""
         return None
@@ -62,6 +67,11 @@ class ByteStream(trio.abc.Stream):
     @abstractmethod
     def unread_bytes(self) -> int:
         """How many bytes have arrived but were not received yet."""
+
+    @property
+    def quick_send(self) -> Callable[[bytes], int]:
+        """The quickest way to do what `send_nowait` does; it may also raise `OSError`, and `BlockingIOError` when full."""
+        return self.send_nowait
 
     @abstractmethod
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
@@ -92,11 +102,13 @@ class Transport(ABC):
     Attributes:
         peer: The peer's address, for messages.
         encoding: Names the bytes that `encode` makes: two transports with the same encoding can share them.
+        may_join: Whether messages that were encoded may be glued together and `put` as one.
         early: Messages that came while the conversation was being opened, for whoever receives first.
     """
 
     peer: str
     encoding: str
+    may_join: bool = True
     early: list[Message]
 
     @abstractmethod
@@ -122,6 +134,14 @@ class Transport(ABC):
         Urgent bytes (control messages) overtake data that has not begun. A broken connection is not reported here:
         `receive` does that.
         """
+
+    def lend(self, recall: Callable[[], None]) -> Callable[[bytes], int] | None:  # noqa: ARG002 - the default has none
+        """`ByteStream.quick_send`, for who sends the same to many; None if there is none, or something is queued.
+
+        Bytes of whole messages may be sent with it until `recall` is called: from then on something is queued, or nothing
+        more is to be sent. Of what it took only in part, the rest must be `put` before anything else.
+        """
+        return None
 
     @abstractmethod
     def withdraw(self, outgoing: Outgoing) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from .abc import Arrival, ByteStream
-from .kernel import ANCILLARY, enable_timestamps, read_tcp_info, set_user_timeout, stamp_age
+from .kernel import ANCILLARY, enable_timestamps, read_network_rtt, read_tcp_info, set_user_timeout, stamp_age
 from .loop_watch import LATE, watch_loop
 
 if TYPE_CHECKING:
@@ -30,11 +30,14 @@ if sys.platform != "win32":
     import fcntl
     import termios
 
-READ_SIZE = 64 * 1024
+READ_SIZE = 256 * 1024
 """Bytes asked of the kernel at once. One read is one batch of messages."""
 
 SMALL_READ = 4 * 1024
 """The same while we catch up after a stall: a timestamp belongs to the last segment of a read, so small reads have more."""
+
+MOMENT = 0.0005
+"""Seconds after a read that took all there was in which we wait without looking again."""
 
 WAKE_UP = 0.0005
 """Seconds that the kernel takes at most to wake a loop that waits for it, on a machine with a core to spare."""
@@ -68,7 +71,8 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         self._watch = watch_loop() if measure else None
         # A mock clock's seconds have nothing to do with the kernel's.
         self._has_stamps = self._watch is not None and enable_timestamps(sock)
-        self._empty_at = trio.current_time()
+        self._now = trio.current_time if self._watch is None else self._watch.now
+        self._empty_at = self._now()
         self._quiet_until: float | None = None
         self._is_behind = False
 
@@ -83,15 +87,25 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
             raise trio.BusyResourceError("another task is already receiving from this stream")
         self._is_receiving = True
         try:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            data = self._receive_nowait(max_bytes)
-            if data is not None:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                return data
-            while data is None:
-                await self._wait_readable()
+            if max_bytes == READ_SIZE and self._is_drained():
+                self._check_open()
+                data = None
+            else:
+                await trio.lowlevel.checkpoint_if_cancelled()
                 data = self._receive_nowait(max_bytes)
-            return data
+                if data is not None:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
+                    return data
+            while data is None:
+                self.is_waiting = True
+                try:
+                    await trio.lowlevel.wait_readable(self._socket)
+                finally:
+                    self.is_waiting = False
+                if self._watch is not None:
+                    self._note_wake_up(self._watch)
+                data = self._receive_nowait(max_bytes)
+            return data  # noqa: ASYNC910 - there is none yet before the loop, which waits
         finally:
             self._is_receiving = False
 
@@ -105,7 +119,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
             with memoryview(data) as view:
                 sent = self.send_nowait(view)
                 while sent < len(view):
-                    await self._wait(trio.lowlevel.wait_writable)
+                    await trio.lowlevel.wait_writable(self._socket)
                     sent += self.send_nowait(view[sent:])
             if self.on_handed_over is not None:
                 self.on_handed_over()
@@ -116,14 +130,19 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint_if_cancelled()
         self._check_open()
         with self._exclusive_sender():
-            await self._wait(trio.lowlevel.wait_writable)
+            await trio.lowlevel.wait_writable(self._socket)
+
+    @property
+    def quick_send(self) -> Callable[[bytes], int]:
+        """See `ByteStream.quick_send`."""
+        return self._socket.send
 
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """See `ByteStream.send_nowait`."""
         self._check_open()
         if self._has_sent_eof:
             raise trio.ClosedResourceError("this stream has sent its end")
-        self.sent_at = trio.current_time()
+        self.sent_at = self._now()
         try:
             return self._socket.send(data) if data else 0
         except BlockingIOError:
@@ -141,6 +160,10 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
     def tcp_info(self) -> TcpInfo | None:
         """See `ByteStream.tcp_info`."""
         return read_tcp_info(self._socket)
+
+    def network_rtt(self) -> float | None:
+        """See `ByteStream.network_rtt`."""
+        return read_network_rtt(self._socket)
 
     def loop_lag(self, since: float) -> float | None:
         """See `ByteStream.loop_lag`."""
@@ -184,6 +207,10 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         if self._socket.fileno() < 0:
             raise trio.ClosedResourceError("this stream was closed")
 
+    def _is_drained(self) -> bool:
+        """Whether the last read took all there was, and no more than a moment ago: another one would be in vain."""
+        return self._has_stamps and self._now() - self._empty_at < MOMENT
+
     def _receive_nowait(self, max_bytes: int | None) -> bytes | None:
         self._check_open()
         try:
@@ -198,7 +225,7 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         size = max_bytes or READ_SIZE
         if self._is_behind:
             size = min(size, SMALL_READ)
-        before = trio.current_time()
+        before = self._now()
         empty_at, quiet_until, is_whole = self._empty_at, self._quiet_until, True
         try:
             data, ancillary, _flags, _address = self._socket.recvmsg(size, ANCILLARY)
@@ -220,28 +247,17 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         """
         if age is None:
             return None
-        now = trio.current_time()
+        now = self._now()
         at = now - min(max(age, 0.0), now - empty_at)
         first = quiet_until if quiet_until is not None and at >= quiet_until else empty_at
         return Arrival(at, at - first, size, is_whole)
 
-    async def _wait_readable(self) -> None:
-        self.is_waiting = True
-        try:
-            await self._wait(trio.lowlevel.wait_readable)
-        finally:
-            self.is_waiting = False
-        if self._watch is not None:
-            self._note_wake_up(self._watch)
-
     def _note_wake_up(self, watch: LoopWatch) -> None:
         """Nothing was here at the poll before the one that woke us; nor, probably, until that one woke, if it waited."""
-        self._empty_at = max(self._empty_at, watch.previous_poll)
+        if watch.previous_poll > self._empty_at:
+            self._empty_at = watch.previous_poll
         self._quiet_until = watch.last_poll - WAKE_UP if watch.has_waited else None
         self._is_behind = self._is_behind or watch.lateness > LATE
-
-    async def _wait(self, wait: Callable[[socket.socket], object]) -> None:
-        await wait(self._socket)  # type: ignore[misc]  # both are coroutine functions; Trio's stubs differ by platform
 
 
 class SocketListener(trio.abc.Listener[SocketStream]):

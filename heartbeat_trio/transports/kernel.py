@@ -27,6 +27,8 @@ TCP_INFO_SIZE = 232
 # include/uapi/linux/tcp.h, struct tcp_info, up to tcpi_snd_wnd (Linux 5.4). Older kernels give less; zeros fill it up.
 _TCP_INFO = struct.Struct("=8B24I4Q6I4Q2I2Q4I")
 _BACKOFF, _UNACKED, _LAST_DATA_RECV, _LAST_ACK_RECV, _RTT, _NOTSENT, _SND_WND = 4, 12, 19, 20, 23, 38, 53
+_RTT_OFFSET = 8 + 4 * (_RTT - 8)
+"""Eight single bytes come before the first of the 32-bit fields."""
 
 TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 MAX_TIMEOUT = 2**31 - 1
@@ -100,6 +102,17 @@ def read_tcp_info(sock: socket.socket) -> TcpInfo | None:
         window=info[_SND_WND] if len(raw) >= TCP_INFO_SIZE else None,
         rtt=info[_RTT] / 1e6,
     )
+
+
+def read_network_rtt(sock: socket.socket) -> float | None:
+    """The smoothed round-trip time in seconds alone, which is asked for with each pong; None where it is not told."""
+    if not IS_LINUX or sock.fileno() < 0:
+        return None
+    try:
+        raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_OFFSET + 4)
+    except OSError:
+        return None
+    return int.from_bytes(raw[_RTT_OFFSET:], sys.byteorder) / 1e6
 
 
 def set_user_timeout(sock: socket.socket, seconds: float) -> None:

@@ -37,7 +37,9 @@ class LoopWatch(trio.abc.Instrument):
     """
 
     def __init__(self) -> None:
-        now = trio.current_time()
+        self.now = trio.lowlevel.current_clock().current_time
+        """Trio's time, without the way through Trio: it is asked for several times with each poll and read."""
+        now = self.now()
         self._stalls: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
         self._poll_began = now
         self._looked_at = now
@@ -47,15 +49,21 @@ class LoopWatch(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - the interface is Trio's
         """The loop is about to poll."""
-        self._poll_began = now = trio.current_time()
-        self.lateness = self._note(self.last_poll, now)
+        self._poll_began = now = self.now()
+        self.lateness = now - self.last_poll
+        if self.lateness >= STALL:
+            self._stalls.append((self.last_poll, now))
 
     def after_io_wait(self, timeout: float) -> None:
         """The poll is over."""
-        now = trio.current_time()
+        now = self.now()
         waited = now - self._poll_began
         self.has_waited = timeout > 0 and waited > BLOCKED
-        self.lateness = max(self.lateness, self._note(self._poll_began + max(timeout, 0.0), now))
+        late = waited - timeout if timeout > 0 else waited
+        if late > self.lateness:
+            self.lateness = late
+        if late >= STALL:
+            self._stalls.append((now - late, now))
         self.previous_poll, self.last_poll = self._looked_at, now
         # Interrupted by a SIGSTOP, a poll that finds its time is up returns without another look (PEP 475).
         if waited - timeout <= OVERSLEPT:
@@ -68,11 +76,6 @@ class LoopWatch(trio.abc.Instrument):
         """
         current = (self.last_poll, until) if until - self.last_poll >= STALL else (until, until)
         return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in (*self._stalls, current))
-
-    def _note(self, begin: float, end: float) -> float:
-        if end - begin >= STALL:
-            self._stalls.append((begin, end))
-        return end - begin
 
 
 _current: trio.lowlevel.RunVar[LoopWatch | None] = trio.lowlevel.RunVar("heartbeat_trio.loop_watch", default=None)

@@ -38,6 +38,10 @@ class Entry:
         self.is_done = False
 
 
+NOTHING: deque[Entry] = deque()
+"""An empty queue: nothing is ever put into this one, which all buffers share until they have something to queue."""
+
+
 class OutputBuffer:
     """Everything that a connection sends passes through here.
 
@@ -68,18 +72,20 @@ class OutputBuffer:
         self._spacing = spacing
         below = bytes_below(stream) if isinstance(stream, trio.abc.Stream) else None
         self._direct = below if below is stream and not spacing else None
+        self._recall: Callable[[], None] | None = None
         self._below = below
         self._can_stamp = below is not None
         if below is not None:
             below.on_handed_over = self._handed_over
-        self._urgent: deque[Entry] = deque()
-        self._data: deque[Entry] = deque()
+        self._urgent = NOTHING
+        self._data = NOTHING
         self._writing: list[Entry] = []
         self._rest = b""
         self._is_writing = False
-        self._progress = trio.Event()
+        self._progress: trio.Event | None = None
         self.unsent_bytes = 0
         self.is_broken = False
+        self._has_ended = False
 
     def put(
         self, data: bytes, *, urgent: bool = False, slot: str | None = None, on_sent: Callable[[float], None] | None = None
@@ -95,10 +101,10 @@ class OutputBuffer:
         entry = Entry(data, slot, on_sent)
         if self.is_broken or not data:
             return entry
-        if slot is not None:
-            self._drop_slot(slot)
-        if not (urgent and self._merge(entry)):
-            (self._urgent if urgent else self._data).append(entry)
+        if self._is_writing or self.unsent_bytes:
+            self._queue(entry, urgent=urgent)
+        else:
+            self._begin([entry])
         self.unsent_bytes += len(data)
         if not self._is_writing:
             self._flush()
@@ -107,6 +113,18 @@ class OutputBuffer:
             self._on_overflow()
         return entry
 
+    def lend(self, recall: Callable[[], None]) -> Callable[[bytes], int] | None:
+        """See `Transport.lend`."""
+        if self._direct is None or self.is_broken or self._has_ended or self._is_writing or self.unsent_bytes:
+            return None
+        self._recall = recall
+        return self._direct.quick_send
+
+    def end(self) -> None:
+        """Nothing more is lent: what comes now is the last of it."""
+        self._has_ended = True
+        self._call_back()
+
     async def send(self, data: bytes) -> bool:
         """Send and wait until it was handed over; False if the connection broke first.
 
@@ -114,11 +132,11 @@ class OutputBuffer:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         while self.unsent_bytes and self.unsent_bytes + len(data) > self._limit and not self.is_broken:
-            await self._progress.wait()
+            await self._wait_progress()
         entry = self.put(data)
         try:
             while not (entry.is_done or self.is_broken):
-                await self._progress.wait()
+                await self._wait_progress()
         finally:
             self.withdraw(entry)
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -136,16 +154,26 @@ class OutputBuffer:
     async def wait_idle(self) -> None:
         """Wait until nothing is queued, or the connection is broken."""
         while self.unsent_bytes and not self.is_broken:
-            await self._progress.wait()
+            await self._wait_progress()
         await trio.lowlevel.checkpoint()
 
     def fail(self) -> None:
         """The stream is broken or was given up: forget what is queued, and wake everybody who waits."""
         self.is_broken = True
-        self._urgent.clear()
-        self._data.clear()
+        self._call_back()
+        self._urgent = self._data = NOTHING
         self.unsent_bytes = 0
         self._wake()
+
+    def _queue(self, entry: Entry, *, urgent: bool) -> None:
+        if entry.slot is not None:
+            self._drop_slot(entry.slot)
+        if not urgent:
+            self._data = self._data or deque()
+            self._data.append(entry)
+        elif not self._merge(entry):
+            self._urgent = self._urgent or deque()
+            self._urgent.append(entry)
 
     def _drop_slot(self, slot: str) -> None:
         for entry in self._urgent:
@@ -179,8 +207,12 @@ class OutputBuffer:
                     entry.has_begun = False
                 self.fail()
         if self._gather() and not self.is_broken:
-            self._is_writing = True
-            self._nursery.start_soon(self._write, name=f"writer {self._name}")
+            self._start_writer()
+
+    def _start_writer(self) -> None:
+        self._is_writing = True
+        self._call_back()
+        self._nursery.start_soon(self._write, name=f"writer {self._name}")
 
     async def _write(self) -> None:  # noqa: ASYNC910 - nobody awaits it
         """The writer task: there is something to write when it starts, and it ends when nothing is left."""
@@ -199,19 +231,33 @@ class OutputBuffer:
         finally:
             self._is_writing = False
 
+    def _call_back(self) -> None:
+        """Take back what was lent."""
+        recall, self._recall = self._recall, None
+        if recall is not None:
+            recall()
+
     def _gather(self) -> bool:
         """Make the next write of whole messages: all that is urgent, or as much data as fits; False if there is none."""
         if self._writing:
             return True
         queue = self._urgent or self._data
+        if not queue:
+            return False
+        taken: list[Entry] = []
         size = 0
-        while queue and (not self._writing or (size + len(queue[0].data) <= CHUNK and not self._spacing)):
-            entry = queue.popleft()
+        while queue and (not taken or (size + len(queue[0].data) <= CHUNK and not self._spacing)):
+            taken.append(queue.popleft())
+            size += len(taken[-1].data)
+        self._begin(taken)
+        return True
+
+    def _begin(self, entries: list[Entry]) -> None:
+        """Make these whole messages the next write."""
+        for entry in entries:
             entry.has_begun = True
-            self._writing.append(entry)
-            size += len(entry.data)
-        self._rest = self._writing[0].data if len(self._writing) == 1 else b"".join(e.data for e in self._writing)
-        return bool(self._writing)
+        self._writing = entries
+        self._rest = entries[0].data if len(entries) == 1 else b"".join(entry.data for entry in entries)
 
     def _handed_over(self) -> None:
         """All bytes of the current write were accepted below us. Called again for the same write, it does nothing."""
@@ -235,5 +281,11 @@ class OutputBuffer:
                 entry.on_sent = None
 
     def _wake(self) -> None:
-        self._progress.set()
-        self._progress = trio.Event()
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            progress.set()
+
+    async def _wait_progress(self) -> None:
+        if self._progress is None:
+            self._progress = trio.Event()
+        await self._progress.wait()

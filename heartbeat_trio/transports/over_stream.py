@@ -67,6 +67,10 @@ class StreamTransport(Transport):
         """See `Transport.put`."""
         return self._output.put(data, urgent=urgent)
 
+    def lend(self, recall: Callable[[], None]) -> Callable[[bytes], int] | None:
+        """See `Transport.lend`. There is none under TLS, nor once we have said goodbye."""
+        return self._output.lend(recall)
+
     def withdraw(self, outgoing: Outgoing) -> bool:
         """See `Transport.withdraw`."""
         assert isinstance(outgoing, Entry)  # noqa: S101 - `put` made it

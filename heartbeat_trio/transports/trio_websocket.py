@@ -50,6 +50,7 @@ class TrioWebSocketTransport(Transport):
         self._nursery = nursery
         self._codec = codec or OpsCodec(role)
         self.encoding = f"ws-text-{self._codec.encoding}"
+        self.may_join = False  # the library frames what it is given: each is a message by itself
         self._limit = limit
         self._on_raw = on_raw
         self._websocket: trio_websocket.WebSocketConnection | None = None

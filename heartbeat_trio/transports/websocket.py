@@ -6,12 +6,14 @@ before it closes.
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
 from ..exceptions import ConnectError, ConnectionClosed, ConnectionLost
-from ..protocol.codec import MessageCodec, OpsCodec, decode_message
+from ..protocol.codec import MessageCodec, OpsCodec, decode_message, decode_messages
 from ..protocol.frames import (
     BadRequest,
     BinaryReceived,
@@ -24,9 +26,10 @@ from ..protocol.frames import (
     PongReceived,
     ProtocolFailed,
     TextReceived,
+    TextsReceived,
     WebSocketProtocol,
 )
-from ..protocol.messages import UNMATCHED, Message, Ping, Pong
+from ..protocol.messages import UNMATCHED, Goodbye, Message, Ping, Pong
 from .evidence import READ_SIZE
 from .over_stream import DRAIN_TIMEOUT, OUTPUT_LIMIT, StreamTransport
 
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..endpoint import Endpoint
+
+make_mask = partial(os.urandom, 4)
+"""What a client masks a frame with."""
 
 REFUSALS = {
     401: "a token is needed: Authorization: Bearer TOKEN",
@@ -67,7 +73,7 @@ class WebSocketTransport(StreamTransport):
         self._early: list[FrameEvent] = []
         self._is_in_use = False
         self._read_size = 0
-        self._has_ended = trio.Event()
+        self._has_ended: trio.Event | None = None
 
     async def receive(self) -> list[Message]:
         """See `Transport.receive`. Control-frame pings are answered, and returned so that they can be counted."""
@@ -76,18 +82,24 @@ class WebSocketTransport(StreamTransport):
         try:
             while True:
                 await self._finish_if_failed()
-                early, self._early = self._early, []
-                messages = self._translate(early or await self._receive_events())
+                events, self._early = self._early, []
+                if not events:
+                    data = await self._read()
+                    self._read_size = len(data)
+                    events = self._protocol.receive_runs(data) if data else self._protocol.receive_eof()
+                messages = self._translate(events)
                 if messages or (self._protocol.has_partial_data and self._ending is None):
                     return messages
         except (ConnectionClosed, ConnectionLost):
-            self._has_ended.set()
+            if self._has_ended is not None:
+                self._has_ended.set()
             raise
         finally:
             self._is_in_use = False
 
     def put_close(self, code: int, reason: str) -> None:
         """See `Transport.put_close`."""
+        self._output.end()
         if self._protocol.is_open:
             self._output.put(self._protocol.encode_close(code, reason))
 
@@ -112,6 +124,7 @@ class WebSocketTransport(StreamTransport):
             self.put_close(code, reason)
             await self._output.wait_idle()
             if self._is_in_use:
+                self._has_ended = self._has_ended or trio.Event()
                 await self._has_ended.wait()
             else:
                 await self._await_close()
@@ -129,27 +142,27 @@ class WebSocketTransport(StreamTransport):
         data = await self._read()
         if not data:
             raise ConnectError(f"{self.peer} closed the connection during the WebSocket handshake", cause="handshake")
-        return self._protocol.receive_data(data)
+        return self._protocol.receive_runs(data)
 
-    def keep_early(self, events: list[FrameEvent]) -> None:
-        """Keep what came in the same read as the handshake for the first `receive`."""
-        self._early = events
-
-    async def _receive_events(self) -> list[FrameEvent]:
-        data = await self._read()
-        self._read_size = len(data)
-        return self._protocol.receive_data(data) if data else self._protocol.receive_eof()
+    def end_handshake(self, early: list[FrameEvent]) -> None:
+        """The handshake is done; what came in the same read is kept for the first `receive`."""
+        self._early = early
+        if self._protocol.deflate_bits is not None:
+            self.encoding += f"-deflate-{self._protocol.deflate_bits}"
 
     def _translate(self, events: list[FrameEvent]) -> list[Message]:
         messages: list[Message] = []
         has_pong = False
         for event in events:
             match event:
+                case TextsReceived():
+                    decoded = decode_messages(self._codec, event.payloads, on_raw=self._on_raw)
+                    has_pong = self._note_messages(decoded) or has_pong
+                    messages += decoded
                 case TextReceived() | BinaryReceived():
                     is_text = isinstance(event, TextReceived)
                     decoded = decode_message(self._codec, event.payload, is_text=is_text, on_raw=self._on_raw)
-                    self._note_goodbye(decoded)  # before the close that may follow it in the same read
-                    has_pong = has_pong or type(decoded[0]) is Pong
+                    has_pong = self._note_messages(decoded) or has_pong
                     messages += decoded
                 case PongReceived():
                     has_pong = True
@@ -160,6 +173,8 @@ class WebSocketTransport(StreamTransport):
                     messages.append(ping)
                 case CloseReceived():
                     self._receive_close(event)
+                case ProtocolFailed() if messages:
+                    self._early = [event]  # what came before it is answered before we close
                 case ProtocolFailed():
                     self._ending = ConnectionLost(
                         f"{self.peer} broke the WebSocket protocol: {event.reason}", cause="protocol_error"
@@ -170,6 +185,13 @@ class WebSocketTransport(StreamTransport):
         if has_pong:
             self._stamp_pongs(messages, self._read_size, has_rest=self._protocol.has_partial_data)
         return messages
+
+    def _note_messages(self, messages: list[Message]) -> bool:
+        """Remember a goodbye, before the close that may follow it in the same read; whether there is a pong."""
+        kinds = set(map(type, messages))
+        if Goodbye in kinds:
+            self._note_goodbye(messages)
+        return Pong in kinds
 
     def _receive_close(self, event: CloseReceived) -> None:
         self.put_close(event.code or 1000, "")
@@ -209,7 +231,14 @@ async def connect_websocket(
     Raises:
         ConnectError: The server refused (`status` says how), broke the protocol, or closed.
     """
-    protocol = WebSocketProtocol("client", host=endpoint.authority, path=endpoint.path, headers=tuple(headers.items()))
+    protocol = WebSocketProtocol(
+        "client",
+        host=endpoint.authority,
+        path=endpoint.path,
+        headers=tuple(headers.items()),
+        deflate=endpoint.deflate,
+        make_mask=make_mask,
+    )
     transport = WebSocketTransport(stream, nursery, protocol, role="client", on_raw=on_raw, codec=codec)
     await stream.send_all(protocol.connect())
     while True:
@@ -217,7 +246,7 @@ async def connect_websocket(
         for index, event in enumerate(events):
             match event:
                 case HandshakeAccepted():
-                    transport.keep_early(events[index + 1 :])
+                    transport.end_handshake(events[index + 1 :])
                     return transport
                 case HandshakeRejected():
                     message = f"{transport.peer} refused the WebSocket handshake with status {event.status}"
@@ -234,6 +263,7 @@ async def accept_websocket(
     *,
     check: Callable[[str, dict[str, str]], int | None],
     control_limit: int,
+    deflate: bool = False,
 ) -> WebSocketTransport:
     """Do the server's handshake. Bound it with a timeout.
 
@@ -242,11 +272,12 @@ async def accept_websocket(
         nursery: The connection's nursery.
         check: Gets path and headers (lower-case names), and returns an HTTP status to refuse with, or None.
         control_limit: Bytes that may wait to be sent.
+        deflate: Whether a client that offers permessage-deflate gets it.
 
     Raises:
         ConnectError: The client was refused (`status`), broke the protocol, or closed.
     """
-    protocol = WebSocketProtocol("server")
+    protocol = WebSocketProtocol("server", deflate=deflate)
     transport = WebSocketTransport(stream, nursery, protocol, role="server", limit=control_limit)
     while True:
         events = await transport.receive_handshake()
@@ -261,7 +292,7 @@ async def accept_websocket(
                 await _refuse(stream, protocol, status, REFUSALS.get(status, "refused"))
                 raise ConnectError(f"{transport.peer} was refused with {status}", cause="handshake", status=status)
             await stream.send_all(protocol.accept())
-            transport.keep_early([*events[index + 1 :], *protocol.receive_data(b"")])
+            transport.end_handshake([*events[index + 1 :], *protocol.receive_runs(b"")])
             return transport
 
 

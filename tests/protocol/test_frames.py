@@ -171,6 +171,7 @@ def test_lengths_in_all_their_encodings(size: int) -> None:
 
     assert [TextReceived(payload)] == server.receive_data(client.encode_text(payload))
     assert [TextReceived(payload)] == client.receive_data(server.encode_text(payload))
+    assert [BinaryReceived(payload)] == client.receive_data(server.encode_binary(payload))
     assert bytes(FrameProtocol(client=False, extensions=[]).send_data("x" * size)) == encode_server_text(payload)
 
 
@@ -420,15 +421,29 @@ def test_the_end_after_a_close_says_nothing_new() -> None:
 
 
 def test_nothing_follows_a_close() -> None:
-    """Neither ours nor the peer's, nor a failure: what another task still wants to send is dropped without a fuss."""
+    """Neither ours nor the peer's, nor that after a failure: what still wants to be sent is dropped without a fuss."""
     said, told = joined()
     told.receive_data(said.encode_close())
     failed, _ = joined()
     failed.receive_data(frame("client", 0x3))
+    failed.encode_close(1002)
 
     for protocol in (said, told, failed):
-        assert b"" == protocol.encode_text(b"x") + protocol.encode_ping(b"") + protocol.encode_pong(b"")
-    assert [b"", True, True] == [said.encode_close(), bool(told.encode_close()), bool(failed.encode_close())]
+        sent = protocol.encode_text(b"x"), protocol.encode_binary(b"x"), protocol.encode_ping(b""), protocol.encode_pong(b"")
+        assert (b"",) * 4 == sent
+    assert [b"", True, b""] == [said.encode_close(), bool(told.encode_close()), failed.encode_close()]
+
+
+def test_what_came_before_a_failure_can_be_answered() -> None:
+    """Messages and pongs leave until our Close does, which says what was wrong."""
+    client, server = joined()
+    events = client.receive_data(server.encode_text(b"one") + server.encode_ping(b"two") + frame("client", 0x3))
+    answers = client.encode_text(b"one") + client.encode_pong(b"two") + client.encode_close(1002, "Invalid opcode 0x3")
+
+    assert [TextReceived(b"one"), PingReceived(b"two"), ProtocolFailed(1002, "Invalid opcode 0x3")] == events
+    assert [TextReceived(b"one"), PongReceived(b"two"), CloseReceived(1002, "Invalid opcode 0x3")] == server.receive_data(
+        answers
+    )
 
 
 def test_messages_still_come_after_our_close() -> None:
@@ -508,7 +523,9 @@ class Side:
 
     @property
     def may_talk(self) -> bool:
-        return not (self.has_closed or self.has_ended or self.is_deaf)
+        """A failure is answered with what was owed before it, and then our Close; a Close with nothing else."""
+        was_told = any(isinstance(event, CloseReceived) for event in self.heard)
+        return not (self.has_closed or self.has_ended or was_told)
 
     def expected_state(self) -> State:
         if self.has_ended:
@@ -632,3 +649,17 @@ def until_last_word(events: list[FrameEvent]) -> list[FrameEvent]:
 
 Conversation.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestConversation = Conversation.TestCase
+
+
+def test_a_ping_with_a_mask_of_ours() -> None:
+    """It is what wsproto would have made with that mask, and its server reads the payload."""
+    server, client = WebSocketProtocol("server"), WebSocketProtocol("client", host="server", make_mask=lambda: b"\1\2\3\4")
+    server.receive_data(client.connect())
+    client.receive_data(server.accept())
+    payloads = [b"", b"nonce", bytes(range(125))]
+    frames = [client.encode_ping(payload) for payload in payloads]
+
+    assert frames[1] == b"\x89\x85\1\2\3\4" + bytes(a ^ b for a, b in zip(b"nonce", b"\1\2\3\4\1", strict=True))
+    assert [PingReceived(payload) for payload in payloads] == server.receive_data(b"".join(frames))
+    with pytest.raises(LocalProtocolError, match="at most 125 bytes"):
+        client.encode_ping(bytes(126))

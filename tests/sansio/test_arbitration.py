@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -42,6 +42,24 @@ def test_duplicates_and_old_ones_are_dropped() -> None:
     arbiter.receive_quote(quote(5), 0.0)
 
     assert [[], [], [quote(6)]] == [arbiter.receive_quote(quote(seq), 0.0) for seq in (5, 3, 6)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from(["s1", "s2"]), st.integers(1, 12)), max_size=30), st.data())
+def test_a_batch_is_its_quotes(numbers: list[tuple[str, str, int]], data: st.DataObject) -> None:
+    """The same quotes in the same order and the same gaps as one by one, with announcements between batches."""
+    batched, single = FeedArbiter(), FeedArbiter()
+    while numbers:
+        size = data.draw(st.integers(1, len(numbers)))
+        batch, numbers = [quote(seq, stream, symbol) for symbol, stream, seq in numbers[:size]], numbers[size:]
+        expected = [told for each in batch for told in single.receive_quote(each, 0.0)]
+        fresh: list[Quote] = []
+        gaps = batched.receive_quotes(batch, 0.0, fresh)
+
+        assert fresh == [told for told in expected if isinstance(told, Quote)]
+        assert gaps == [told for told in expected if isinstance(told, Gap)]
+        last = data.draw(st.none() | st.integers(1, 12))
+        for arbiter in (batched, single):
+            arbiter.announce("A", "s1", 1, last, is_resume=False, now=0.0)
 
 
 def test_a_hole_nobody_explained() -> None:

@@ -105,6 +105,7 @@ def unsent_bytes(server: QuoteServer) -> int:
     return sum(client.transport.unsent_bytes for client in server._clients)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("overflow", ["conflate", "drop_oldest"])
 async def test_hostile_clients(overflow: Overflow) -> None:
     policy = ServerPolicy(outbound=overflow, outbound_size=100)

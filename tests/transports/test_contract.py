@@ -33,6 +33,7 @@ class Kind(NamedTuple):
     protocol: str
     client: str = ""
     server: str = ""
+    deflate: str = ""
 
     def __str__(self) -> str:
         return "-".join(part for part in self if part)
@@ -41,6 +42,7 @@ class Kind(NamedTuple):
 KINDS = [
     *(Kind(wire, "lines") for wire in ("virtual", "tcp", "tls")),
     *(Kind(wire, "ws", "native", "native") for wire in ("virtual", "tcp", "tls")),
+    *(Kind(wire, "ws", "native", "native", "deflate") for wire in ("virtual", "tcp")),
     *(Kind(wire, "ws", "trio-websocket", "trio-websocket") for wire in ("virtual", "tcp", "tls")),
     Kind("tcp", "ws", "native", "trio-websocket"),
     Kind("tcp", "ws", "trio-websocket", "native"),
@@ -97,7 +99,13 @@ async def open_pair(kind: Kind) -> AsyncIterator[Pair]:
                     servers.append(await accept_tcp(stream, nursery, control_limit=LIMIT))
                 elif kind.server == "native":
                     servers.append(
-                        await accept_websocket(stream, nursery, check=lambda _path, _headers: None, control_limit=LIMIT)
+                        await accept_websocket(
+                            stream,
+                            nursery,
+                            check=lambda _path, _headers: None,
+                            control_limit=LIMIT,
+                            deflate=bool(kind.deflate),
+                        )
                     )
                 else:
                     engine = TappedWebSocketTransport(stream, nursery, role="server", limit=LIMIT)
@@ -106,6 +114,7 @@ async def open_pair(kind: Kind) -> AsyncIterator[Pair]:
 
             scheme = {"lines": "tcp", "ws": "ws"}[kind.protocol] + ("s" if kind.wire == "tls" else "")
             option = f"#engine={kind.client}" if kind.client else ""
+            option += "&deflate=on" if kind.deflate else ""
             async with trio.open_nursery() as connecting:
                 await connecting.start(accept)
                 client = await connect_transport(
@@ -161,6 +170,7 @@ async def test_encoded_once_is_sent_many_times(kind: Kind) -> None:
     """What `encode` made for one transport is good for each of the same encoding."""
     async with open_pair(kind) as (_client, server), open_pair(kind) as (other_client, other_server):
         assert server.encoding == other_server.encoding
+        assert bool(kind.deflate) == ("deflate" in server.encoding)
         other_server.put(server.encode(quote(7)))
         assert [quote(7)] == await collect(other_client, 1)
 

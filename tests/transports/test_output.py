@@ -345,3 +345,63 @@ async def test_a_write_that_fails_at_once_has_not_begun(nursery: trio.Nursery) -
 
     assert [True, False, False] == [each.has_begun for each in (first, second, third)]
     assert (output.is_broken, [False, True, True]) == (True, [output.withdraw(each) for each in (first, second, third)])
+
+
+async def test_what_is_lent_is_taken_back_when_something_is_queued(nursery: trio.Nursery) -> None:
+    """The stream's own send is lent while nothing is queued, and called back once, before anything waits."""
+    wire = Wire(8)
+    output = make(wire, nursery)
+    recalls: list[int] = []
+    send = output.lend(lambda: recalls.append(output.unsent_bytes))
+    assert send is not None
+    assert send(b"hello") == 5
+    output.put(b"you")
+    assert not recalls, "what leaves at once queues nothing"
+
+    output.put(b"world")
+
+    assert recalls == [5]
+    assert output.lend(never) is None
+    output.put(b"again")
+    wire.take(100)
+    await output.wait_idle()
+    assert wire.sent == b"helloyouworldagain"
+    await trio.testing.wait_all_tasks_blocked()
+    assert output.lend(never) is not None
+    assert len(recalls) == 1
+
+
+async def test_nothing_is_lent_before_the_writer_has_ended(nursery: trio.Nursery) -> None:
+    """Between its last byte and its end, a writer would take what we begin for its own."""
+    wire = Wire(2)
+    output = make(wire, nursery)
+    lent: list[tuple[int, object]] = []
+    tell = wire.on_handed_over
+
+    def look() -> None:
+        assert tell is not None
+        tell()
+        lent.append((output.unsent_bytes, output.lend(never)))
+
+    wire.on_handed_over = look
+    output.put(b"hello")
+    wire.take(100)
+    await output.wait_idle()
+    assert lent == [(0, None)]
+
+
+@pytest.mark.parametrize("way", ["end", "fail"])
+async def test_what_is_lent_is_taken_back_at_the_end(way: str, nursery: trio.Nursery) -> None:
+    """Nothing may follow our goodbye, nor a broken connection: nothing is lent after it either."""
+    output = make(Wire(100), nursery)
+    recalls: list[str] = []
+    assert output.lend(lambda: recalls.append(way)) is not None
+    getattr(output, way)()
+    assert recalls == [way]
+    assert output.lend(never) is None
+
+
+async def test_nothing_is_lent_above_the_bytes(nursery: trio.Nursery) -> None:
+    """Below TLS other bytes leave than were put, and with spacing none but at their time."""
+    assert make(Above(Wire(100)), nursery).lend(never) is None
+    assert make(Wire(100), nursery, spacing=0.1).lend(never) is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -14,6 +16,9 @@ from heartbeat_trio.events import Event, PongLate, PongMissed, PongReceived, Quo
 from heartbeat_trio.exceptions import ConnectError, ConnectionClosed, ConnectionLost, PongTimeout
 from heartbeat_trio.protocol.messages import Message, Subscribed, Unknown
 from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_connection, serve_quotes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ENGINES = ["", "#engine=trio-websocket"]
 QUICK = HeartbeatPolicy(ping_interval=0.1, pong_timeout=0.08, max_missed_pongs=3)
@@ -195,6 +200,44 @@ async def test_serving_a_connection_that_the_application_accepted(nursery: trio.
         while not ends:
             await trio.sleep(0.01)
     assert ends == [ConnectionClosed]
+    nursery.cancel_scope.cancel()
+
+
+class Bursts:
+    """A source that publishes three quotes at a time."""
+
+    stream = "bursts"
+    symbols = ("A",)
+
+    async def prepare(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def run(self, publish: Callable[[list[Quote]], None]) -> None:
+        seq = 0
+        while True:
+            await trio.sleep(0.02)
+            publish([Quote("A", 1.0, 2.0, seq + 1 + more, self.stream, 0) for more in range(3)])
+            seq += 3
+
+
+async def test_quotes_that_leave_together_are_messages_of_their_own(nursery: trio.Nursery) -> None:
+    """Where somebody else's library frames them: glued together they would be no JSON."""
+    server: QuoteServer = await nursery.start(partial(serve_quotes, Bursts(), tcp="127.0.0.1:0"))
+
+    async def handle(request: trio_websocket.WebSocketRequest) -> None:
+        with suppress(ConnectionClosed, ConnectionLost):
+            await serve_connection(await request.accept(), server)
+
+    theirs = await nursery.start(trio_websocket.serve_websocket, handle, "127.0.0.1", 0, None)
+    got: list[Message] = []
+    with trio.fail_after(5):
+        async with open_connection(f"ws://127.0.0.1:{theirs.port}/", heartbeat=QUICK) as connection:
+            await connection.subscribe("A")
+            while len(got) < 20:
+                got += await connection.receive_batch()
+    quotes = [each for each in got[1:] if isinstance(each, Quote)]
+    assert len(got) == len(quotes) + 1
+    assert [each.seq for each in quotes] == list(range(quotes[0].seq, quotes[0].seq + len(quotes)))
     nursery.cancel_scope.cancel()
 
 
