@@ -31,5 +31,7 @@ def test_over_a_long_link(scheme: str) -> None:
     exact = sorted(rtt - truth for rtt, truth, is_exact in pongs if is_exact)
 
     assert len(exact) > 30
-    assert exact[0] > -0.0005
-    assert percentile(exact, 95) < 0.002  # the link's process, too, sometimes waits for a core
+    # The link's process, too, sometimes waits for a core, before it logs what it has passed on as well as after.
+    assert exact[0] > -0.002
+    assert percentile(exact, 5) > -0.0005
+    assert percentile(exact, 95) < 0.002

@@ -18,13 +18,11 @@ from heartbeat_trio.server import QuoteServer, SyntheticSource, serve_quotes
 from heartbeat_trio.transports.evidence import SocketListener, listen_tcp
 from tests.support.raw_clients import PING, encode_frame, port_of, request
 
-pytestmark = pytest.mark.alone
-
 SECONDS = 3.0
 RATE = 50.0
 SYMBOLS = tuple(f"SYM{number}" for number in range(10))
 
-pytestmark = pytest.mark.usefixtures("many_files")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("many_files")]
 
 
 @pytest.fixture
@@ -105,7 +103,6 @@ def unsent_bytes(server: QuoteServer) -> int:
     return sum(client.transport.unsent_bytes for client in server._clients)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("overflow", ["conflate", "drop_oldest"])
 async def test_hostile_clients(overflow: Overflow) -> None:
     policy = ServerPolicy(outbound=overflow, outbound_size=100)
