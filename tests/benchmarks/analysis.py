@@ -125,7 +125,7 @@ def main() -> None:
         lambda: [null(months(200), days=70)],
         lambda: [null(months(500), days=9)],
         lambda: [null(months(500), days=14)],
-        lambda: [null_journals(months(20))],
+        lambda: [null_journals(months(200))],
         lambda: [short(months(200))],
         lambda: hour(months(500)),
         lambda: step(months(500)),
