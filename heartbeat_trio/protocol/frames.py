@@ -46,6 +46,8 @@ from .wire import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from wsproto.extensions import Extension
+
 __all__ = [
     "TRANSITIONS",
     "BadRequest",
@@ -86,7 +88,7 @@ class WebSocketProtocol:
         headers: More headers of a client's request.
         max_message_size: Bytes of a message from the peer; a larger one fails the connection with 1009.
         deflate: Whether permessage-deflate is offered, or taken where it is offered.
-        make_mask: Gives 4 unpredictable bytes for each ping of a client (RFC 6455 §5.3); by default wsproto makes them.
+        make_mask: Gives 4 unpredictable bytes for each ping and pong of a client (RFC 6455 §5.3); by default wsproto does.
 
     Raises:
         LocalProtocolError: Host, path or headers cannot stand in a request.
@@ -137,8 +139,12 @@ class WebSocketProtocol:
 
     @cached_property
     def _frames(self) -> FrameProtocol:
-        """What does not take the lane goes through this: made when it is needed, which a quiet connection never does."""
-        return FrameProtocol(client=isinstance(self._handshake, ClientHandshake), extensions=[])
+        """What does not take the lane goes through this: made when it is needed, which a quiet connection never does.
+
+        That is after the handshake, so that wsproto knows whether deflating was agreed on.
+        """
+        extensions: list[Extension] = [] if self._deflate is None else [self._deflate]
+        return FrameProtocol(client=isinstance(self._handshake, ClientHandshake), extensions=extensions)
 
     # The handshake
 
@@ -154,9 +160,7 @@ class WebSocketProtocol:
         handshake = self._server_handshake()
         self._move(Step.ACCEPT)
         self._early = handshake.rest
-        data = handshake.accept()
-        self._begin_frames()
-        return data
+        return handshake.accept()
 
     def reject(self, status: int, reason: str) -> bytes:
         """Refuse a `HandshakeRequested` or `BadRequest`: the response to send before closing.
@@ -225,16 +229,11 @@ class WebSocketProtocol:
 
     def encode_ping(self, payload: bytes) -> bytes:
         """Frame a ping; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        payload = check_control(payload)
-        if not self._may_send():
-            return b""
-        if self._make_mask is not None:
-            return encode_masked(PING, payload, self._make_mask())
-        return bytes(self._frames.ping(payload))
+        return self._encode_control(PING, check_control(payload))
 
     def encode_pong(self, payload: bytes) -> bytes:
         """Frame a pong; b"" once the connection is closing. Raises `LocalProtocolError` above 125 bytes."""
-        return bytes(self._frames.pong(check_control(payload))) if self._may_send() else b""
+        return self._encode_control(PONG, check_control(payload))
 
     def encode_close(self, code: int | None = 1000, reason: str = "") -> bytes:
         """Frame our Close, the first time; b"" where none can be sent.
@@ -271,9 +270,12 @@ class WebSocketProtocol:
             raise LocalProtocolError("nothing can be sent before the handshake is done")
         return self.state in SENDING
 
-    def _begin_frames(self) -> None:
-        if self._deflate is not None:
-            self._frames = FrameProtocol(client=self._frames.client, extensions=[self._deflate])
+    def _encode_control(self, kind: int, payload: bytes) -> bytes:
+        if not self._may_send():
+            return b""
+        if self._make_mask is not None:
+            return encode_masked(kind, payload, self._make_mask())
+        return bytes(self._frames.ping(payload) if kind == PING else self._frames.pong(payload))
 
     def _receive_handshake(self, data: bytes) -> list[FrameEvent]:
         event = self._handshake.receive_data(data)
@@ -281,7 +283,6 @@ class WebSocketProtocol:
             return []
         self._move(HANDSHAKE_STEPS[type(event)])
         if isinstance(event, HandshakeAccepted):
-            self._begin_frames()
             return [event, *self._receive_frames(self._handshake.rest)]
         return [event]
 

@@ -21,10 +21,14 @@ CONTROL = 0x8
 HEARTBEATS = (0x9, 0xA)
 """Ping and pong."""
 
-SHORT, LONG = 126, 127
-"""Lengths in a frame's second byte from which on 2 or 8 bytes of length follow."""
+SHORT = 126
+"""Length in a frame's second byte from which on the length follows, in 2 bytes, or in 8."""
 
 MASKED = 0x80
+"""Bit of the second byte that says that a key of ..."""
+KEY = 4
+"""... bytes follows the length."""
+
 LARGEST = 2**16 - 1
 
 
@@ -44,8 +48,7 @@ class FrameLane:
     """
 
     def __init__(self, role: Literal["client", "server"], *, max_message_size: int) -> None:
-        self._is_masked = role == "server"
-        self._take = self._take_masked if self._is_masked else self._take_plain
+        self._mask, self._key = (0, 0) if role == "client" else (MASKED, KEY)
         self._limit = min(LARGEST, max_message_size)
         self._header = bytearray()
         self._owed = 0
@@ -86,13 +89,13 @@ class FrameLane:
             position = behind
         return position
 
-    def _take_plain(self, data: bytes, position: int, kind: int) -> tuple[list[bytes], int]:
-        """Whole unmasked frames of a kind. This runs for every message that a client receives."""
+    def _take(self, data: bytes, position: int, kind: int) -> tuple[list[bytes], int]:
+        """Whole frames of a kind, and the position behind them. This runs for every message that comes."""
         payloads: list[bytes] = []
-        end, limit = len(data), self._limit
+        end, limit, mask, key = len(data), self._limit, self._mask, self._key
         try:
             while data[position] == kind:
-                size = data[position + 1]
+                size = data[position + 1] ^ mask  # without the bit that must be there, or with one that must not: too large
                 start = position + 2
                 if size >= SHORT:
                     if size != SHORT:
@@ -101,51 +104,27 @@ class FrameLane:
                     size = data[position + 2] << 8 | data[position + 3]
                     if size < SHORT:
                         break
-                behind = start + size
+                behind = start + key + size
                 if behind > end or size > limit:
                     break
                 payloads.append(data[start:behind])
                 position = behind
         except IndexError:  # the read ends within a header
             pass
-        return payloads, position
-
-    def _take_masked(self, data: bytes, position: int, kind: int) -> tuple[list[bytes], int]:
-        """Whole masked frames of a kind, unmasked."""
-        payloads: list[bytes] = []
-        end, limit = len(data), self._limit
-        try:
-            while data[position] == kind:
-                size = data[position + 1] - MASKED
-                start = position + 6
-                if size >= SHORT:
-                    if size != SHORT:
-                        break
-                    start = position + 8
-                    size = data[position + 2] << 8 | data[position + 3]
-                    if size < SHORT:
-                        break
-                behind = start + size
-                if size < 0 or behind > end or size > limit:
-                    break
-                payloads.append(unmask(data[start:behind], data[start - 4 : start]))
-                position = behind
-        except IndexError:
-            pass
-        return payloads, position
+        return [unmask(each[key:], each[:key]) for each in payloads] if key else payloads, position
 
     def _take_pong(self, data: bytes, position: int, runs: list[Run]) -> int:
         """Take a pong that is whole and as it must be, also from between fragments; else it is wsproto's."""
         start = position + 2
         behind = start + (data[position + 1] if start <= len(data) else SHORT)
-        if self._is_masked or behind - start >= SHORT or behind > len(data):
+        if self._key or behind - start >= SHORT or behind > len(data):
             return self._pass_on(data, position, runs)
         runs.append(Run(PONG, [data[start:behind]]))
         return behind
 
     def _frame_size(self, payload: bytes) -> int:
         """Bytes of the frame that a payload was taken from."""
-        return len(payload) + (2 if len(payload) < SHORT else 4) + (4 if self._is_masked else 0)
+        return len(payload) + (2 if len(payload) < SHORT else 4) + self._key
 
     def _pass_on(self, data: bytes, position: int, runs: list[Run]) -> int:
         """Pass on the rest of one frame, as far as it is here; the position behind it."""
@@ -193,7 +172,7 @@ def _header_size(header: bytearray) -> int:
         return 2
     size = header[1] & ~MASKED
     extended = 0 if size < SHORT else 2 if size == SHORT else 8
-    return 2 + extended + (4 if header[1] & MASKED else 0)
+    return 2 + extended + (KEY if header[1] & MASKED else 0)
 
 
 def _count_utf8(payloads: list[bytes]) -> int:

@@ -80,14 +80,14 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
         return f"<SocketStream {self.peer}>"
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Wait for bytes and return at most `max_bytes` of them (64 KiB by default); b"" is the end of the stream."""
+        """Wait for bytes and return at most `max_bytes` of them (256 KiB by default); b"" is the end of the stream."""
         if max_bytes is not None and max_bytes < 1:
             raise ValueError(f"max_bytes = {max_bytes} must be at least 1")
         if self._is_receiving:
             raise trio.BusyResourceError("another task is already receiving from this stream")
         self._is_receiving = True
         try:
-            if max_bytes == READ_SIZE and self._is_drained():
+            if self._is_drained():
                 self._check_open()
                 data = None
             else:
@@ -209,7 +209,8 @@ class SocketStream(ByteStream, trio.abc.HalfCloseableStream):
 
     def _is_drained(self) -> bool:
         """Whether the last read took all there was, and no more than a moment ago: another one would be in vain."""
-        return self._has_stamps and self._now() - self._empty_at < MOMENT
+        last = self.arrival
+        return last is not None and last.is_whole and self._now() - self._empty_at < MOMENT
 
     def _receive_nowait(self, max_bytes: int | None) -> bytes | None:
         self._check_open()

@@ -152,26 +152,21 @@ class WebSocketTransport(StreamTransport):
 
     def _translate(self, events: list[FrameEvent]) -> list[Message]:
         messages: list[Message] = []
-        has_pong = False
         for event in events:
             match event:
                 case TextsReceived():
-                    decoded = decode_messages(self._codec, event.payloads, on_raw=self._on_raw)
-                    has_pong = self._note_messages(decoded) or has_pong
-                    messages += decoded
+                    messages += decode_messages(self._codec, event.payloads, on_raw=self._on_raw)
                 case TextReceived() | BinaryReceived():
                     is_text = isinstance(event, TextReceived)
-                    decoded = decode_message(self._codec, event.payload, is_text=is_text, on_raw=self._on_raw)
-                    has_pong = self._note_messages(decoded) or has_pong
-                    messages += decoded
+                    messages += decode_message(self._codec, event.payload, is_text=is_text, on_raw=self._on_raw)
                 case PongReceived():
-                    has_pong = True
                     messages.append(Pong(event.payload or UNMATCHED, is_control=True))
                 case PingReceived():
                     ping = Ping(event.payload, is_control=True)
                     self.pong(ping)
                     messages.append(ping)
                 case CloseReceived():
+                    self._note_goodbye(messages)  # which may have been said just before
                     self._receive_close(event)
                 case ProtocolFailed() if messages:
                     self._early = [event]  # what came before it is answered before we close
@@ -182,16 +177,12 @@ class WebSocketTransport(StreamTransport):
                     self.put_close(event.code, event.reason)
                 case _:
                     pass
-        if has_pong:
-            self._stamp_pongs(messages, self._read_size, has_rest=self._protocol.has_partial_data)
-        return messages
-
-    def _note_messages(self, messages: list[Message]) -> bool:
-        """Remember a goodbye, before the close that may follow it in the same read; whether there is a pong."""
         kinds = set(map(type, messages))
         if Goodbye in kinds:
             self._note_goodbye(messages)
-        return Pong in kinds
+        if Pong in kinds:
+            self._stamp_pongs(messages, self._read_size, has_rest=self._protocol.has_partial_data)
+        return messages
 
     def _receive_close(self, event: CloseReceived) -> None:
         self.put_close(event.code or 1000, "")

@@ -68,7 +68,6 @@ def open_protocol(role: Role, lane: FrameLane | None = None, *, deflate: bool = 
     protocol = WebSocketProtocol(role, host="x", max_message_size=LIMIT, deflate=deflate)
     if protocol._deflate is not None:
         assert protocol._deflate.accept("permessage-deflate") is not None
-    protocol._begin_frames()
     protocol.state = State.OPEN
     if lane is not None:
         protocol._lane = lane
