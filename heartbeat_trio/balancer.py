@@ -99,8 +99,7 @@ class Balancer:
 
         While no endpoint is connected it waits for one. Cancelled before a byte of the order left, it never leaves; later,
         it is pending until its answer comes, or ambiguous if its line dies first or none comes within
-        `BalancerPolicy.answer_timeout`: see `order`. The same order given again
-        is not sent again, unless it never left.
+        `BalancerPolicy.answer_timeout`: see `order`. The same order given again is not sent again, unless it never left.
 
         Returns:
             The record: acknowledged or rejected.

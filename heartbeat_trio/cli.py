@@ -1,8 +1,7 @@
-"""The command line: ``heartbeat-trio serve``, ``watch``, ``balance``, ``journal``, ``analyze``."""
+"""The command line: ``heartbeat-trio serve``, ``watch``, ``balance``, ``journal``, ``analyze``, ``dialects``."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ except ImportError:  # pragma: no cover - the extra is installed where the tests
 
 from .commands.analyze_cli import analyze
 from .commands.balance_cli import balance
-from .commands.common import replace_closed_streams
+from .commands.common import discard_stdout, replace_closed_streams
 
 USAGE = 2
 
@@ -375,8 +374,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), USAGE)
     except cyclopts.CycloptsError:
         sys.exit(USAGE)  # cyclopts has said why
-    except BrokenPipeError:  # whoever reads has seen enough, `head` for one; Python would flush once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever reads has seen enough, `head` for one
+        discard_stdout()
         sys.exit(0)
     except (HeartbeatTrioError, OSError) as error:
         _fail(str(error), 1)

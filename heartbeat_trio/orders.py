@@ -133,7 +133,7 @@ class EndpointSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         state: How far it can be relied on.
         is_best: Whether orders go there now.
         score: The middle of the last round trips, plus the penalty for misses, times the handicap after a failure: lower is
-            better.
+            better. Who waits is judged by the same of more of them, its level (`sansio.selection`).
         median: Of the last round trips.
         misses: Part of the last pings that was missed, 0..1.
         pongs: Answers since it connected or recovered.

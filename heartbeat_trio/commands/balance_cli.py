@@ -19,19 +19,21 @@ RECONNECT = Group("Reconnecting", sort_key=4)
 SECURITY = Group("Security", sort_key=5)
 RUN = Group("Running", sort_key=6)
 
+_DEFAULTS = BalancerPolicy()
+
 
 def balance(
     *urls: str,
     orders_per_second: Annotated[float, Parameter(group=ORDERS)] = 1.0,
     symbol: Annotated[str, Parameter(group=ORDERS)] = "BTCUSD",
     order_book: Annotated[Path | None, Parameter(group=ORDERS)] = None,
-    window: Annotated[int, Parameter(group=CHOICE)] = 22,
-    min_gain: Annotated[float, Parameter(group=CHOICE)] = 0.3,
-    confirmations: Annotated[int, Parameter(group=CHOICE)] = 6,
-    dwell: Annotated[float, Parameter(group=CHOICE)] = 300.0,
-    max_switches: Annotated[int, Parameter(group=CHOICE)] = 4,
-    probes: Annotated[int, Parameter(group=CHOICE)] = 5,
-    ejection: Annotated[float, Parameter(group=CHOICE)] = 30.0,
+    window: Annotated[int, Parameter(group=CHOICE)] = _DEFAULTS.window,
+    min_gain: Annotated[float, Parameter(group=CHOICE)] = _DEFAULTS.min_gain,
+    confirmations: Annotated[int, Parameter(group=CHOICE)] = _DEFAULTS.confirmations,
+    dwell: Annotated[float, Parameter(group=CHOICE)] = _DEFAULTS.dwell,
+    max_switches: Annotated[int, Parameter(group=CHOICE)] = _DEFAULTS.max_switches,
+    probes: Annotated[int, Parameter(group=CHOICE)] = _DEFAULTS.probes,
+    ejection: Annotated[float, Parameter(group=CHOICE)] = _DEFAULTS.ejection,
     ping_interval: Annotated[float, Parameter(group=HEARTBEAT)] = 5.0,
     pong_timeout: Annotated[float, Parameter(group=HEARTBEAT)] = 3.0,
     max_attempts: Annotated[int, Parameter(group=RECONNECT)] = 10,
@@ -118,14 +120,14 @@ def balance(
             endpoints=endpoints,
             policy=BalancerPolicy(
                 window=window,
-                patience=max(window, BalancerPolicy().patience),
+                patience=max(window, _DEFAULTS.patience),
                 min_gain=min_gain,
                 confirmations=confirmations,
                 dwell=dwell,
                 max_switches=max_switches,
                 probes=probes,
                 ejection=ejection,
-                max_ejection=max(ejection, BalancerPolicy().max_ejection),
+                max_ejection=max(ejection, _DEFAULTS.max_ejection),
             ),
             heartbeat=HeartbeatPolicy(ping_interval=ping_interval, pong_timeout=pong_timeout, adaptive=True),
             backoff=BackoffPolicy(initial=backoff_initial, maximum=backoff_maximum),

@@ -28,6 +28,9 @@ KNOWN = frozenset(
 )
 """Placeholders that every dialect may use. The times also name what a simulator puts where a server's value stands."""
 
+Case = Literal["keep", "upper", "lower"]
+"""How symbols are spelled."""
+
 HOST = re.compile(r"(?:[a-z0-9][a-z0-9.\-]*|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*)(?:/\S*)?")
 """What an endpoint's host, and the beginning of its path, can be."""
 
@@ -186,8 +189,8 @@ class Subscriptions(Part, frozen=True, kw_only=True):
     item: str = ""
     batch: Count = 1
     channel: str = ""
-    case: Literal["keep", "upper", "lower"] = "keep"
-    data_case: Literal["keep", "upper", "lower"] | None = None
+    case: Case = "keep"
+    data_case: Case | None = None
     replaces: bool = False
     acks: tuple[str, ...] = ()
     unsubscribe_acks: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ..events import Quote
 from ..exceptions import LocalProtocolError
-from ..orders import AckState, Order, OrderAck, OrderQuery, Side
+from ..orders import Order, OrderAck, OrderQuery, Side
 from .messages import (
     CODE,
     MAX_SEQ,
@@ -172,27 +172,14 @@ class _OrderOp(_Op, tag="order"):
         return [check_order(Order(self.id, self.symbol, self.side, self.quantity, self.price))]
 
 
-class _OrderStatusOp(_Op, tag="order_status"):
-    id: str
-    symbol: str | None = None
-    side: Side | None = None
-    quantity: float | None = None
-    price: float | None = None
-    age: Annotated[float, Meta(ge=0)] | None = None
-
+class _OrderStatusOp(QueryJson, frozen=True, tag_field="op", tag="order_status"):
     def messages(self) -> list[Message]:
-        return [QueryJson(self.id, self.symbol, self.side, self.quantity, self.price, self.age).message()]
+        return [self.message()]
 
 
-class _OrderAckOp(_Op, tag="order_ack"):
-    id: str
-    state: AckState
-    reason: str = ""
-    authoritative: bool = False
-    book: str = ""
-
+class _OrderAckOp(AckJson, frozen=True, tag_field="op", tag="order_ack"):
     def messages(self) -> list[Message]:
-        return [AckJson(self.id, self.state, self.reason, self.authoritative, self.book).message()]
+        return [self.message()]
 
 
 class _Head(msgspec.Struct):

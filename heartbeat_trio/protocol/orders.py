@@ -1,4 +1,11 @@
-"""Orders on the wire: the JSON objects that both formats carry, and the rules for what stands in them."""
+"""Orders on the wire: the JSON objects that both formats carry, and the rules for what stands in them.
+
+An order is ``{"id","symbol","side","quantity","price"}``, no price for a market order; a question about one is its id, with
+the order's fields and its ``"age"`` in seconds where they are known; the answer to either is
+``{"id","state","reason","authoritative"}``, with the server's ``"book"`` where that has an id. On each new connection a
+balancer asks first about an order that never was, ``{"id":"-which-book-","age":1e9}``, only to hear of the book: a server
+says of anything so old that it is ``"unknown"``, and records nothing (`sansio.order_books`).
+"""
 
 from __future__ import annotations
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from .venue_records import venue_quotes
 
 if TYPE_CHECKING:
-    from .dialect_record import Dialect
-
-Case = Literal["keep", "upper", "lower"]
+    from .dialect_record import Case, Dialect
 
 
 def canonical_symbol(dialect: Dialect | None, symbol: str) -> str:

@@ -82,6 +82,8 @@ class _Content:
     def forget_first(self) -> None:
         self.times.popleft()
         self.forgotten += 1
+        # What never changes is never forgotten as a whole; connections that are gone must not stay with it.
+        self.counts = {key: count for key, count in self.counts.items() if count > self.forgotten}
 
 
 class _Feed:

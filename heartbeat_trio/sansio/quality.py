@@ -151,7 +151,7 @@ class ConnectionQuality:
     def snapshot(self, now: float) -> QualitySnapshot:  # noqa: ARG002 - all questions are asked with the time
         """Everything at once, frozen."""
         counts, stats = self._counts, self._stats
-        decided = counts["answered"] + counts["late"] + counts["missed"]
+        decided = self._decided()
         closed = decided + counts["voided"] + counts["cancelled"]
         return QualitySnapshot(
             sent=counts["sent"],
@@ -241,7 +241,7 @@ class ConnectionQuality:
     def report(self) -> str:
         """The statistics for people: seven lines, latencies over the verdict window; "-" is what nothing is known of."""
         stats = self._stats
-        decided = self._counts["answered"] + self._counts["late"] + self._counts["missed"]
+        decided = self._decided()
         success = f"{100 * self._counts['answered'] / decided:.1f}%" if decided else "-"
         average = stats.average()
         if average is None:
@@ -280,6 +280,9 @@ class ConnectionQuality:
         self._counts[outcome] += 1
         if self._cells is not None:
             self._cells.record(outcome, now, sample)
+
+    def _decided(self) -> int:
+        return self._counts["answered"] + self._counts["late"] + self._counts["missed"]
 
     def _success_rate(self) -> float:
         return sum(self._outcomes) / len(self._outcomes) if self._outcomes else 1.0

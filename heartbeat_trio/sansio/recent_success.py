@@ -19,7 +19,7 @@ class RecentSuccess:
 
     def receive(self, snapshot: QualitySnapshot) -> float | None:
         """The rate, 0..1; None before 20 pings were decided."""
-        decided = snapshot.answered + snapshot.late + snapshot.missed
+        decided = snapshot.decided
         if decided > self._totals[-1][1]:
             self._totals.append((snapshot.answered, decided))
         while len(self._totals) > 2 and self._totals[1][1] <= decided - WINDOW:

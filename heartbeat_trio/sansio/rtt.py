@@ -67,17 +67,16 @@ class LatencyStats:
     def __len__(self) -> int:
         return len(self._window)
 
-    def add(self, sample: float) -> float | None:
-        """Take one sample; the one that left the window for it is returned."""
+    def add(self, sample: float) -> None:
+        """Take one sample; the oldest leaves a full window for it."""
         if len(self._window) < self._size:
             self._window.append(sample)
             self._exchange(None, sample)
-            return None
+            return
         evicted = self._window[self._oldest]
         self._window[self._oldest] = sample
         self._oldest = (self._oldest + 1) % self._size
         self._exchange(evicted, sample)
-        return evicted
 
     def replace(self, old: float, new: float) -> bool:
         """A censored sample became known: put the true one in its place. False if it has left the window."""

@@ -351,6 +351,18 @@ def test_contents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 11 == len(arbiter._contents) == len(arbiter._times)
 
 
+def test_connections_that_are_gone_are_not_remembered_with_a_content_that_stays() -> None:
+    """A venue that always says the same, over a line that reconnects often: what is kept does not grow."""
+    arbiter = LineArbiter(POLICY, is_sequenced=lambda _quote: False)
+    arbiter.add_line("a")
+    for number in range(400):
+        if not number % 8:
+            arbiter.line_up("a")
+        arbiter.receive("a", quote(1), number * 0.1 * POLICY.window)
+    [content] = arbiter._contents.values()
+    assert 4 >= len(content.counts)
+
+
 def test_what_one_line_says_twice_comes_twice() -> None:
     """Two trades of one price in one millisecond are two; a line brings copies of as many, and a new connection of all."""
     arbiter = LineArbiter(POLICY, is_sequenced=lambda _quote: False)
