@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..observe.printable import printable
 from .advice_text import confidence_of, configured, moment, percent, span, whole
 from .findings import Finding, Recommendation
+from .losses import number
 from .patterns.together import host_of
 
 if TYPE_CHECKING:
@@ -55,10 +56,9 @@ def advise(journals: Journals, finding: Finding) -> Recommendation | None:
 def _idle_kill(journals: Journals, finding: Finding) -> Words | None:
     survived, killed = (_number(finding, name) for name in ("survived", "killed"))
     interval = _round_down(max(MIN_INTERVAL, min(IDLE_PART * killed, survived)))
-    now = configured(journals, finding.line, "heartbeat", "ping_interval")
-    schedule = configured(journals, finding.line, "heartbeat", "schedule")
-    pings = schedule != "never"
-    if pings and isinstance(now, int | float) and now <= interval:
+    heartbeat = configured(journals, finding.line, "heartbeat")
+    pings, now = heartbeat.get("schedule") != "never", number(heartbeat, "ping_interval")
+    if pings and now is not None and now <= interval:
         return None  # it pings often enough: something else is the matter
     change = f"ping_interval = {whole(interval)}" + ("" if pings else ', schedule = "every"')
     return Words(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ..config import HeartbeatPolicy
-from ..exceptions import ConfigError
 from .findings import Confidence, Finding
 
 if TYPE_CHECKING:
@@ -33,24 +30,11 @@ def confidence_of(finding: Finding) -> Confidence:
     return "medium" if finding.p_adjusted <= MEDIUM_P and finding.halves_agree else "low"
 
 
-def policy_of(configuration: Mapping[str, Any]) -> HeartbeatPolicy | None:
-    """The heartbeat policy of a session's configuration; None: it does not say, or it is impossible."""
-    known = configuration.get("heartbeat")
-    if not isinstance(known, dict):
-        return None
-    try:
-        return HeartbeatPolicy(**{each.name: known[each.name] for each in fields(HeartbeatPolicy) if each.name in known})
-    except (ConfigError, TypeError):
-        return None
-
-
-def configured(journals: Journals, line: int | None, policy: str, field: str) -> object:
-    """A field of a policy as the last session of a line had it; None: not known."""
-    for each in reversed(journals.sessions):
-        if each.line == line:
-            known = each.configuration.get(policy)
-            return known.get(field) if isinstance(known, dict) else None
-    return None
+def configured(journals: Journals, line: int | None, policy: str) -> Mapping[str, Any]:
+    """The fields of a policy as the last session of a line had it; none of them is trusted. Empty: not known."""
+    last = next((each for each in reversed(journals.sessions) if each.line == line), None)
+    known = None if last is None else last.configuration.get(policy)
+    return known if isinstance(known, dict) else {}
 
 
 def whole(number: float) -> str:

@@ -321,6 +321,29 @@ def test_refusals_for_too_many_attempts_call_for_patience() -> None:
     assert [] == advice_from(read=journals(*happened("lost", 20, cause="connect_refused", detail="connection refused")))
 
 
+@pytest.mark.parametrize("odd", ["many", None, [1], {}, -1, 10**400, True], ids=lambda odd: repr(odd)[:6])
+def test_no_field_is_trusted(odd: object) -> None:
+    """Counts and policies of any kind are as if they were not told: no traceback, and no setting that nobody can write."""
+    refused = happened("lost", 40, cause="handshake", detail="HTTP status 429")
+    read = journals(*happened("overrun", 40, dropped=odd), *refused)
+    strange = {
+        "heartbeat": {"ping_interval": odd, "schedule": odd},
+        "inbox": {"size": odd, "overflow": "conflate"},
+        "backoff": {"initial": odd, "maximum": odd},
+    }
+    sessions = tuple(msgspec.structs.replace(each, configuration=strange) for each in read.sessions)
+    idle = finding("idle_kill", {"survived": 55, "killed": 60}, effect=Estimate(60, 55, 60, 20))
+
+    told = advice_from(idle, read=replace(read, sessions=sessions))
+
+    assert [
+        "ping_interval = 45",
+        f"InboxPolicy(size={4 * INBOX.size})",
+        "BackoffPolicy(initial=2, maximum=60)",
+    ] == [each.change for each in told]
+    assert "40 times: 0 messages" in told[1].claim
+
+
 def test_a_peer_that_does_not_read_is_sent_less() -> None:
     """There is no setting for that, and it says so."""
     [advice] = advice_from(read=journals(*happened("lost", 20, cause="pong_timeout", blame="WRITER_BLOCKED")))
