@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..config import BackoffPolicy, InboxPolicy
-from .advice_text import configured, span, whole
+from .advice_text import configured, whole
 from .findings import Confidence, Estimate, Recommendation
 from .losses import number
 from .statistics import count_bounds
+from .wording import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,5 +142,5 @@ def _count(
         confidence=confidence,
         change=change,
         gain=gain,
-        against=f"{against} Seen in {span(report.ended_at - report.begun_at)}.",
+        against=f"{against} Seen in {seconds(report.ended_at - report.begun_at)}.",
     )

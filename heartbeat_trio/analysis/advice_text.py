@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .findings import Confidence, Finding
@@ -40,21 +39,3 @@ def configured(journals: Journals, line: int | None, policy: str) -> Mapping[str
 def whole(number: float) -> str:
     """A number as one writes it: no point if none is needed."""
     return f"{number:g}"
-
-
-def percent(share: float) -> str:
-    """A share for people."""
-    return f"{100 * share:.3g} %"
-
-
-def moment(at: float) -> str:
-    """A moment in UTC, to the minute."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def span(seconds: float) -> str:
-    """A length of time for people."""
-    for unit, length in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"

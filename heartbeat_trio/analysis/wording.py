@@ -1,10 +1,10 @@
-"""Figures in words, each with its unit: what the terminal's report and the page share. Pure."""
+"""Figures in words, each with its unit: what claims, advice, the terminal's report and the page share. Pure."""
 
 from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -49,7 +49,7 @@ KINDS: dict[Kind, str] = {
 }
 METRICS: dict[str, str] = {"rtt": "round trips", "misses": "missed pongs", "losses": "losses"}
 BARS: dict[Confidence, int] = {"low": 1, "medium": 2, "high": 3}
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def seconds(value: float | None) -> str:
@@ -60,6 +60,11 @@ def seconds(value: float | None) -> str:
         if abs(value) >= least:
             return f"{_short(value / unit)} {name}"
     return f"{_short(value)} s" if abs(value) >= 1 or value == 0 else f"{_three(1000 * value)} ms"
+
+
+def moment(at: float) -> str:
+    """A moment in UTC, to the minute."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def milliseconds(value: float | None) -> str:

@@ -213,7 +213,7 @@ def test_timeline() -> None:
     ]
     incident = only(span, *events)
     assert [(each.offset, each.phase, each.text) for each in incident.timeline] == [
-        (-481, "before", "connected, for 8.0 min by then"),
+        (-481, "before", "connected, for 481 s by then"),
         (-12, "before", "warning: p95 latency 120.0 ms is above 100 ms"),
         (0, "during", "the last sign of life"),
         (8, "during", "pong missed [PEER_SLOW: " + EXPLAINED),

@@ -15,10 +15,11 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ..findings import Finding, NotEnough
+from ..wording import fraction, moment
 from . import chance
 from .chance import Tested
 from .location import locate
-from .series import HOUR, percent
+from .series import HOUR
 
 if TYPE_CHECKING:
     from ..tables import Floats, Ints
@@ -159,13 +160,12 @@ def _finding(line: int, change: Change, before: Level, after: Level) -> Finding 
     was, now = (float(np.exp(np.median(part.level))) for part in (before, after))
     agree = all(moved[0] * (b - a) >= moved[0] ** 2 / 2 for a, b in _agreement(before, after))
     word = "longer" if moved[0] > 0 else "shorter"
-    when = np.datetime_as_string(np.datetime64(int(change.at), "s"), unit="m").replace("T", " ")
     return Finding(
         kind="step",
         metric="rtt",
         line=line,
         claim=(
-            f"Since {when} UTC round trips take {percent(abs(effect.value))} {word}: {1e3 * now:.3g} ms after"
+            f"Since {moment(change.at)} round trips take {fraction(abs(effect.value))} {word}: {1e3 * now:.3g} ms after"
             f" {1e3 * was:.3g} ms ({len(before)} hours before, {len(after)} after)."
         ),
         effect=effect,
