@@ -65,7 +65,7 @@ def _anything(kind: type) -> dict[str, Any]:
     """`Finding.details` hold what their kind says: no more is promised."""
     if kind is object:
         return {"description": "Whatever `kind` says."}
-    raise NotImplementedError(f"{kind} has no place in a report")
+    raise TypeError(f"{kind} has no place in a report")
 
 
 def is_time(name: str) -> bool:
@@ -85,7 +85,7 @@ def _plain(value: object) -> object:
     """What numpy calls a number, as Python does."""
     if hasattr(value, "item"):
         return cast("Any", value).item()
-    raise NotImplementedError(f"{type(value)} has no place in a report")
+    raise TypeError(f"{type(value)} has no place in a report")
 
 
 def _walk(value: JSON, convert: Callable[[str, JSON], JSON], name: str = "") -> JSON:

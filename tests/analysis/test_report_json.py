@@ -71,3 +71,11 @@ def test_numbers_of_numpy_and_no_numbers() -> None:
 
     assert document["findings"][0]["effect"] == {"value": None, "low": None, "high": None, "n": 3}
     assert document["findings"][0]["details"] == {"numbers": [15], "before": 0.25, "after": None}
+
+
+def test_what_json_cannot_hold_is_told() -> None:
+    """By its kind, rather than written as something else."""
+    finding = msgspec.structs.replace(make_report().findings[0], details={"numbers": object()})
+
+    with pytest.raises(TypeError, match=r"<class 'object'> has no place in a report"):
+        to_json(msgspec.structs.replace(make_report(), findings=(finding,)))
