@@ -42,6 +42,7 @@ def advise(journals: Journals, finding: Finding) -> Recommendation | None:
         line=finding.line,
         claim=finding.claim,
         effect=finding.effect,
+        unit=finding.unit,
         n=finding.n,
         p_adjusted=finding.p_adjusted,
         begun_at=finding.begun_at,

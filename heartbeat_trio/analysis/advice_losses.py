@@ -135,6 +135,7 @@ def _count(
         line=line,
         claim=claim,
         effect=Estimate(value=n / days, low=low / days, high=high / days, n=n),
+        unit="per_day",
         n=n,
         p_adjusted=None,
         begun_at=float(at.min()),

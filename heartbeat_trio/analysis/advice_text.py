@@ -20,7 +20,7 @@ MIN_EFFECT = 0.1
 def confidence_of(finding: Finding) -> Confidence:
     """`high` needs p at most 0.01, an effect beyond 10 % whatever chance did, and both halves of the data to agree."""
     effect = finding.effect
-    if finding.kind in ("period", "idle_kill"):  # seconds: a period whose interval is narrow
+    if finding.unit == "seconds":  # a period whose interval is narrow
         is_large = effect.value is not None and effect.low is not None and effect.low > 0
     else:
         is_large = any(edge is not None and edge >= MIN_EFFECT for edge in (effect.low, -(effect.high or 0.0)))

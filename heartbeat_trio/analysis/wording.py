@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Percentile,
         Recommendation,
         Report,
+        Unit,
     )
 
     Words: TypeAlias = Callable[[float | None], str]
@@ -32,8 +33,6 @@ DAY = 86_400.0
 HOUR = 3_600.0
 SETTINGS = re.compile(r", (?=\w+ = )")
 UNITS = ((172_800.0, 86_400.0, "d"), (7_200.0, 3_600.0, "h"), (600.0, 60.0, "min"))
-IN_SECONDS: frozenset[str] = frozenset({"period", "idle_kill"})
-"""Kinds of findings whose effect is a length of time and no fraction."""
 SHARES: frozenset[str] = frozenset({"venue_wide", "local"})
 """Kinds of findings whose effect is a part of something and no change."""
 KINDS: dict[Kind, str] = {
@@ -167,14 +166,14 @@ def cause(loss: LossCount) -> str:
 
 def effect(finding: Finding) -> str:
     """How large what was found is, with its interval."""
-    words = seconds if finding.kind in IN_SECONDS else fraction if finding.kind in SHARES else change
+    words = seconds if finding.unit == "seconds" else fraction if finding.kind in SHARES else change
     between = interval(finding.effect, words)
     return estimate(finding.effect, words) + (f" (95 %: {between})" if between else "")
 
 
 def advice_effect(advice: Recommendation) -> str:
     """How large what a recommendation mends is, with its interval; empty where that is not known."""
-    words = _words_of(advice)
+    words = COUNTING[advice.unit]
     size, between = estimate(advice.effect, words), interval(advice.effect, words)
     is_exact = advice.effect.low == advice.effect.high
     return "" if size == UNKNOWN else size + (f" (95 %: {between})" if between and not is_exact else "")
@@ -185,16 +184,12 @@ def changes(advice: Recommendation) -> list[str]:
     return [each for line in advice.change.splitlines() for each in SETTINGS.split(line)]
 
 
-def _words_of(advice: Recommendation) -> Words:
-    """What an effect counts: what its finding's does, a part for what was replayed, how often a day for what was counted."""
-    if advice.id.startswith(("idle-kill", "period")):
-        return seconds
-    return fraction if advice.p_adjusted is not None or advice.id.startswith("pong-timeout") else a_day
-
-
 def a_day(value: float | None) -> str:
     """How often, on average."""
     return UNKNOWN if value is None or not math.isfinite(value) else f"{_short(value)} a day"
+
+
+COUNTING: dict[Unit, Words] = {"seconds": seconds, "fraction": fraction, "per_day": a_day}
 
 
 def evidence(advice: Recommendation, clock: Clock) -> list[str]:

@@ -124,6 +124,7 @@ def _advice(days: int) -> tuple[Recommendation, ...]:
             claim="Connections that were idle for 350 s or more were dead: 27 of 27. Something on the way, a NAT or "
             "a proxy, forgets them.",
             effect=Estimate(0.63, 0.48, 0.76, 27),
+            unit="fraction",
             n=27,
             p_adjusted=0.0004,
             begun_at=BEGUN,
@@ -138,6 +139,7 @@ def _advice(days: int) -> tuple[Recommendation, ...]:
             line=0,
             claim="3 of 12 verdicts were false: the same connection answered within 0.4 s after its last deadline.",
             effect=Estimate(0.25, 0.09, 0.53, 12),
+            unit="fraction",
             n=12,
             p_adjusted=None,
             begun_at=BEGUN + 3 * DAY,
@@ -153,6 +155,7 @@ def _advice(days: int) -> tuple[Recommendation, ...]:
             line=None,
             claim="All lines are slower from 14:00 to 16:00.",
             effect=Estimate(0.31, 0.22, 0.41, 28),
+            unit="fraction",
             n=28,
             p_adjusted=0.012,
             begun_at=BEGUN,
