@@ -269,12 +269,15 @@ class Clock:
         return first if first == last else f"{first} to {last}"
 
 
+def line_name(line: int | None, names: Sequence[str]) -> str:
+    """Which line something is about."""
+    return "all lines" if line is None else names[line]
+
+
 def whose(advice: Recommendation, names: Sequence[str]) -> str:
     """Which lines a recommendation is about: by name as far as that is short."""
-    if advice.line is not None:
-        return names[advice.line]
-    if not advice.lines or len(advice.lines) == len(names):
-        return "all lines"
+    if advice.line is not None or not advice.lines or len(advice.lines) == len(names):
+        return line_name(advice.line, names)
     listed = [names[line] for line in advice.lines[:2]]
     more = len(advice.lines) - len(listed)
     return ", ".join(listed) + (f" and {more} more" if more else "")

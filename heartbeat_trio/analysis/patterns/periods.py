@@ -21,7 +21,7 @@ from .chance import Tested, parts
 from .series import DAY, HOUR
 
 if TYPE_CHECKING:
-    from .losses import Loss
+    from .lost import Loss
 
 FEW = 5
 """Losses that show a period."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from ..findings import Estimate
     from ..tables import Floats, Journals
-    from .losses import Loss
+    from .lost import Loss
 
 APART = 10.0
 """Seconds between the beginnings of outages that are one event."""
