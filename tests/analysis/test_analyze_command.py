@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from heartbeat_trio.analysis import report as report_module
-from heartbeat_trio.analysis.jsonform import from_json, schema
+from heartbeat_trio.analysis.jsonform import schema, to_json
 from heartbeat_trio.analysis.report import Progress, analyze
 from heartbeat_trio.cli import main
 from heartbeat_trio.exceptions import ConfigError
 from heartbeat_trio.testing import Outages, Truth, make_up_journal
+from tests.support.analysis_report import read_report
 from tests.support.json_schema import complaints
 
 COMMAND = [sys.executable, "-m", "heartbeat_trio", "analyze"]
@@ -59,16 +60,10 @@ def test_a_report_as_json_and_as_a_page(truth: Truth, tmp_path: Path, capsys: py
 
     assert (0, "") == (code, err)
     assert [] == complaints(schema(), json.loads(out))
-    assert from_json(out).lines == from_json(report_module_json(truth)).lines
+    assert read_report(out).lines == read_report(to_json(analyze([truth.folder]))).lines
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert stat.S_IMODE(page.stat().st_mode) == 0o644
     assert [page] == list(tmp_path.iterdir())
-
-
-def report_module_json(truth: Truth) -> str:
-    from heartbeat_trio.analysis.jsonform import to_json
-
-    return to_json(analyze([truth.folder]))
 
 
 def test_the_schema_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:

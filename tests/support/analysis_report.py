@@ -1,11 +1,14 @@
-"""A report made by hand: four weeks of three lines, with one of everything that a report can hold."""
+"""A report made by hand: four weeks of three lines, with one of everything that a report can hold; and read from JSON."""
 
 from __future__ import annotations
 
 import math
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from heartbeat_trio.analysis.findings import (
     Day,
@@ -24,6 +27,7 @@ from heartbeat_trio.analysis.findings import (
     Report,
     RttPoint,
 )
+from heartbeat_trio.analysis.jsonform import is_time
 from heartbeat_trio.analysis.tables import Sources
 
 BEGUN = datetime(2026, 10, 18, tzinfo=UTC).timestamp()
@@ -66,6 +70,19 @@ def make_report(*, lines: int = 3, days: int = 28, hostile: bool = False) -> Rep
         hours=tuple(_hour(n, day, hour, rng) for n in range(lines) for day in range(7) for hour in range(24)),
         notes=("the clock of client weeks was set back once, by 3.2 s",),
     )
+
+
+def read_report(document: str) -> Report:
+    """A JSON document as a report again; raises `msgspec.ValidationError` if it is none."""
+    return msgspec.convert(_read("", msgspec.json.decode(document)), Report)
+
+
+def _read(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _read(key, each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_read(name, each) for each in value]
+    return datetime.fromisoformat(value).timestamp() if is_time(name) and isinstance(value, str) else value
 
 
 def _sources(endpoints: list[str]) -> Sources:
