@@ -49,6 +49,7 @@ from .replay_trace import MATTERS, Recording, View, look, record
 from .sketches import rows_of
 from .suggest import mark_suggested
 from .tables import GAMMA, quantile
+from .wording import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +106,7 @@ def _choose(journals: Journals, line: int) -> tuple[HeartbeatPolicy | None, list
     if policy.schedule == "negotiated" and not _is_settled(journals, sessions, policy):
         return None, [], f"{name}: the server named another ping interval, so the pings are not replayed."
     others = sum(length.values()) - length[policy]
-    note = f"{name}: {others / 3600:.1f} h under other heartbeat policies are not replayed." if others > 0 else ""
+    note = f"{name}: {seconds(others)} under other heartbeat policies are not replayed." if others > 0 else ""
     return policy, sessions, note
 
 

@@ -262,6 +262,19 @@ def test_lines_that_cannot_be_replayed_are_named() -> None:
     assert () == not_replayed(to_journals([connection(ping(1), end=8.0)], CLASSIC, quick=QUICK))
 
 
+def test_time_under_other_policies_is_named() -> None:
+    """The policy that ran longest is replayed; how long others ran is said."""
+    journals = to_journals([connection(ping(1), end=8.0)], CLASSIC, quick=QUICK)
+    [span] = journals.sessions
+    long = msgspec.structs.replace(span, ended=span.begun + 7200)
+    configuration = {"heartbeat": {"ping_interval": 9.0}}
+    short = msgspec.structs.replace(span, name="s-2", ended=span.begun + 1800, configuration=configuration)
+
+    [note] = not_replayed(replace(journals, sessions=(long, short)))
+
+    assert note.endswith(": 30 min under other heartbeat policies are not replayed.")
+
+
 def point(timeout: float, missed: int, false: int = 0, **flags: bool) -> ReplayPoint:
     policy = replace(CLASSIC, pong_timeout=timeout, max_missed_pongs=missed)
     mean, longest = detection(policy, 0.0)

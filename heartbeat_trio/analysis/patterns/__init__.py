@@ -82,7 +82,7 @@ def _levels(
         own = [each for each in seasonal if each.line == line]
         level = steps.levels(table, season.without(table, own, zones))
         days, medians = steps.daily(level)
-        few = [each for each in (steps.missing(line, level), drift.missing(line, days)) if each is not None]
+        few = [each for each in (steps.missing(line, days), drift.missing(line, days)) if each is not None]
         missing += few
         found, rejected = steps.changes(level, quarters[line], rng)
         stepped = steps.tested(line, level, found, rejected)

@@ -69,11 +69,6 @@ def levels(table: Hours, level: Floats) -> Level:
     return Level(table.hour[known], table.begin[known], level[known])
 
 
-def days_of(series: Level) -> int:
-    """How many days have at least half of their hours."""
-    return int(np.sum(np.unique(series.hour // 24, return_counts=True)[1] >= DAY_HOURS))
-
-
 def changes(series: Level, quarters: Hours, rng: np.random.Generator) -> tuple[list[Change], list[float]]:
     """All steps in the order of time, and the p of those that were asked for and are none."""
     found: list[Change] = []
@@ -189,7 +184,6 @@ def _agreement(before: Level, after: Level) -> list[tuple[float, float]]:
     return pairs if len(pairs) == 2 else [(0.0, 0.0)]
 
 
-def missing(line: int, series: Level) -> NotEnough | None:
+def missing(line: int, days: Ints) -> NotEnough | None:
     """That there are not enough days."""
-    have = days_of(series)
-    return None if have >= DAYS else NotEnough(kind="step", line=line, have=have, need=DAYS, unit="days")
+    return None if len(days) >= DAYS else NotEnough(kind="step", line=line, have=len(days), need=DAYS, unit="days")
