@@ -278,6 +278,8 @@ def test_no_field_is_trusted() -> None:
         for index, value in enumerate(strange)
         for event in ("lost", "local_stall", "clock_jump", "state", "suspect", "pong_missed", "connected", "gave_up")
     ]
-    for incident in worst_incidents(journals([span], [*begin(span), *events]), 100):
+    incidents = worst_incidents(journals([span], [*begin(span), *events]), 100)
+    assert incidents
+    for incident in incidents:
         assert 0 <= incident.duration <= 1000
         assert incident.cause in ("unknown", "x", "degraded")
