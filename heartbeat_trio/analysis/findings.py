@@ -236,7 +236,8 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
         p_adjusted: By chance alone, of all that was looked for; None where it is a count and no test.
         begun_at: Of the evidence.
         ended_at: Of the evidence.
-        confidence: `high` needs p at most 0.01, an effect whose interval excludes less than 10 %, and both halves to agree.
+        confidence: `high` needs p at most 0.01, an effect whose interval excludes less than 10 %, and both halves to agree;
+            of a count, 30 of them; of a replay, 14 days.
         change: Exactly what to write, such as ``ping_interval = 45``.
         gain: What it would bring.
         against: What speaks against it.

@@ -9,6 +9,9 @@ from heartbeat_trio.analysis.findings import Incident
 from heartbeat_trio.analysis.incidents import all_incidents, worst_incidents
 from heartbeat_trio.analysis.sentences import sentence
 from heartbeat_trio.analysis.tables import Happening, SessionSpan
+from heartbeat_trio.events import Event, EventsDropped, PongReceived, SourceEvent
+from heartbeat_trio.observe import jsonlines
+from tests.observe.test_describe import EXPECTED
 from tests.support.analysis import MONDAY, journals, lost, session, told
 
 
@@ -262,6 +265,19 @@ def test_timeline_stays_short() -> None:
 def test_sentences(event: str, fields: dict[str, object], words: str) -> None:
     """The words of `watch`; a record that nobody understands is shown as it is, and harmless to a terminal."""
     assert sentence(told(0, event, session(), fields)) == words
+
+
+JOURNALED = [each[:2] for each in EXPECTED if not isinstance(each[0], PongReceived | EventsDropped | SourceEvent)]
+
+
+@pytest.mark.parametrize(("event", "words"), JOURNALED)
+def test_words_are_those_of_watch(event: Event, words: str) -> None:
+    """Of every event that a session's journal keeps; of giving up, without the attempts, which were told."""
+    described = jsonlines.describe(event)
+    assert described is not None
+    name, fields = described
+
+    assert sentence(told(1.0, name, session(), fields)) == words.partition(":\n")[0]
 
 
 def test_no_field_is_trusted() -> None:
