@@ -1,4 +1,4 @@
-"""Small words for advice."""
+"""What advice has in common: how sure it is, what was configured, and numbers as one writes them."""
 
 from __future__ import annotations
 

@@ -95,12 +95,12 @@ def share(value: float | None) -> str:
 
 def change(value: float | None) -> str:
     """A relative change, with its sign."""
-    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):+g} %"
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):+.9g} %"
 
 
 def fraction(value: float | None) -> str:
     """A fraction as a percentage, rounded."""
-    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):g} %"
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):.9g} %"
 
 
 def _percent(value: float) -> float:

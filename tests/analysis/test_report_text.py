@@ -175,7 +175,15 @@ def test_a_share_never_rounds_up_to_all(value: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.31, "+31 %"), (-0.125, "-12 %"), (0.0912, "+9.1 %"), (0.00059, "+0.059 %"), (12.345, "+1234 %")]
+    ("value", "words"),
+    [
+        (0.31, "+31 %"),
+        (-0.125, "-12 %"),
+        (0.0912, "+9.1 %"),
+        (0.00059, "+0.059 %"),
+        (12.345, "+1234 %"),
+        (23456.7, "+2345670 %"),
+    ],
 )
 def test_a_change_has_its_sign(value: float, words: str) -> None:
     """Whole percents, and two figures of less than ten."""
