@@ -125,6 +125,7 @@ def _retime(
             f" {recorded.detection_mean - suggested.detection_mean:.3g} s sooner on average."
         ),
         effect=Estimate(value=saved, low=saved, high=saved, n=pings),
+        unit="fraction",
         n=pings,
         p_adjusted=None,
         begun_at=min(reports[line].begun_at for line in lines),

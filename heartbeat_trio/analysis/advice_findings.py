@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..observe.printable import printable
-from .advice_text import confidence_of, configured, moment, percent, span, whole
+from .advice_text import confidence_of, configured, whole
 from .findings import Finding, Recommendation
+from .losses import number
 from .patterns.together import host_of
+from .wording import WEEKDAYS, fraction, moment, seconds
 
 if TYPE_CHECKING:
     from .tables import Journals
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 IDLE_PART = 0.8
 """Part of the idle time that killed a connection which an interval may have at most."""
 MIN_INTERVAL = 5.0
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 NOTHING = "nothing to set: "
 
 
@@ -41,6 +42,7 @@ def advise(journals: Journals, finding: Finding) -> Recommendation | None:
         line=finding.line,
         claim=finding.claim,
         effect=finding.effect,
+        unit=finding.unit,
         n=finding.n,
         p_adjusted=finding.p_adjusted,
         begun_at=finding.begun_at,
@@ -55,25 +57,24 @@ def advise(journals: Journals, finding: Finding) -> Recommendation | None:
 def _idle_kill(journals: Journals, finding: Finding) -> Words | None:
     survived, killed = (_number(finding, name) for name in ("survived", "killed"))
     interval = _round_down(max(MIN_INTERVAL, min(IDLE_PART * killed, survived)))
-    now = configured(journals, finding.line, "heartbeat", "ping_interval")
-    schedule = configured(journals, finding.line, "heartbeat", "schedule")
-    pings = schedule != "never"
-    if pings and isinstance(now, int | float) and now <= interval:
+    heartbeat = configured(journals, finding.line, "heartbeat")
+    pings, now = heartbeat.get("schedule") != "never", number(heartbeat, "ping_interval")
+    if pings and now is not None and now <= interval:
         return None  # it pings often enough: something else is the matter
     change = f"ping_interval = {whole(interval)}" + ("" if pings else ', schedule = "every"')
     return Words(
         change,
         f"Connections are never idle for the {killed:.4g} s that kill them: {finding.n} losses less in"
-        f" {span(finding.ended_at - finding.begun_at)}.",
+        f" {seconds(finding.ended_at - finding.begun_at)}.",
         f"{whole(round(3600 / interval, 1))} pings an hour count towards the venue's message limit, where it counts pings;"
         f" what lies between {survived:.4g} s and {killed:.4g} s was not observed.",
     )
 
 
-def _round_down(seconds: float) -> float:
+def _round_down(interval: float) -> float:
     """To a number that somebody would choose."""
-    step = 15 if seconds >= 30 else 5 if seconds >= 10 else 1
-    return float(seconds // step * step)
+    step = 15 if interval >= 30 else 5 if interval >= 10 else 1
+    return float(interval // step * step)
 
 
 def _period(_journals: Journals, finding: Finding) -> Words | None:
@@ -81,7 +82,7 @@ def _period(_journals: Journals, finding: Finding) -> Words | None:
     if not finding.details.get("is_age"):
         return Words(
             f"{NOTHING}the losses come at a fixed time, whatever a connection's age; ask the operator what happens every"
-            f" {span(period)}",
+            f" {seconds(period)}",
             "None by itself; a line to another host (open_redundant_feed) would carry the quotes meanwhile.",
             f"It rests on {finding.n} losses.",
             "clock",
@@ -90,8 +91,8 @@ def _period(_journals: Journals, finding: Finding) -> Words | None:
     age = int(min(period, lowest))
     return Words(
         f"RotationPolicy(max_age={age})",
-        f"Each connection is replaced before the {span(period)} after which it is closed, without a gap:"
-        f" {finding.n} losses less in {span(finding.ended_at - finding.begun_at)}.",
+        f"Each connection is replaced before the {seconds(period)} after which it is closed, without a gap:"
+        f" {finding.n} losses less in {seconds(finding.ended_at - finding.begun_at)}.",
         "Two connections at once for a few seconds of each rotation: they count towards the venue's limits.",
     )
 
@@ -152,7 +153,7 @@ def _drift(_journals: Journals, finding: Finding) -> Words | None:
         return None
     return Words(
         f"{NOTHING}show the venue's operator the round trips since {moment(finding.begun_at)}",
-        f"At {percent(per_day)} a day they double in {0.69 / per_day:.0f} days; the sooner somebody looks, the better.",
+        f"At {fraction(per_day)} a day they double in {0.69 / per_day:.0f} days; the sooner somebody looks, the better.",
         "A trend of the past need not go on.",
     )
 

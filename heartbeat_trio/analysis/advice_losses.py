@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..config import BackoffPolicy, InboxPolicy
-from .advice_text import configured, span, whole
+from .advice_text import configured, whole
 from .findings import Confidence, Estimate, Recommendation
+from .losses import number
 from .statistics import count_bounds
+from .wording import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,11 +42,10 @@ def advise(journals: Journals, reports: Sequence[LineReport]) -> list[Recommenda
 
 def _overrun(journals: Journals, line: int, happened: list[Happening], report: LineReport) -> Recommendation | None:
     overruns = [each for each in happened if each.event == "overrun"]
-    dropped = sum(int(each.fields.get("dropped", 0)) for each in overruns)
-    overflow = configured(journals, line, "inbox", "overflow")
-    size = configured(journals, line, "inbox", "size")
-    is_conflated = overflow == "conflate"
-    larger = 4 * (size if isinstance(size, int) else InboxPolicy().size)
+    dropped = int(sum(number(each.fields, "dropped") or 0 for each in overruns))
+    inbox = configured(journals, line, "inbox")
+    is_conflated = inbox.get("overflow") == "conflate"
+    larger = 4 * int(number(inbox, "size") or InboxPolicy().size)
     return _count(
         line,
         report,
@@ -71,10 +72,9 @@ def _rate_limit(journals: Journals, line: int, happened: list[Happening], report
         and each.fields.get("cause") in ("handshake", "connect_refused")
         and any(word in str(each.fields.get("detail", "")) for word in TOO_MANY_REQUESTS)
     ]
-    initial, maximum = (
-        value if isinstance(value := configured(journals, line, "backoff", name), int | float) else default
-        for name, default in (("initial", BackoffPolicy().initial), ("maximum", BackoffPolicy().maximum))
-    )
+    backoff, usual = configured(journals, line, "backoff"), BackoffPolicy()
+    initial = number(backoff, "initial") or usual.initial
+    maximum = number(backoff, "maximum") or usual.maximum
     return _count(
         line,
         report,
@@ -135,6 +135,7 @@ def _count(
         line=line,
         claim=claim,
         effect=Estimate(value=n / days, low=low / days, high=high / days, n=n),
+        unit="per_day",
         n=n,
         p_adjusted=None,
         begun_at=float(at.min()),
@@ -142,5 +143,5 @@ def _count(
         confidence=confidence,
         change=change,
         gain=gain,
-        against=f"{against} Seen in {span(report.ended_at - report.begun_at)}.",
+        against=f"{against} Seen in {seconds(report.ended_at - report.begun_at)}.",
     )

@@ -1,13 +1,9 @@
-"""Small words for advice."""
+"""What advice has in common: how sure it is, what was configured, and numbers as one writes them."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ..config import HeartbeatPolicy
-from ..exceptions import ConfigError
 from .findings import Confidence, Finding
 
 if TYPE_CHECKING:
@@ -24,7 +20,7 @@ MIN_EFFECT = 0.1
 def confidence_of(finding: Finding) -> Confidence:
     """`high` needs p at most 0.01, an effect beyond 10 % whatever chance did, and both halves of the data to agree."""
     effect = finding.effect
-    if finding.kind in ("period", "idle_kill"):  # seconds: a period whose interval is narrow
+    if finding.unit == "seconds":  # a period whose interval is narrow
         is_large = effect.value is not None and effect.low is not None and effect.low > 0
     else:
         is_large = any(edge is not None and edge >= MIN_EFFECT for edge in (effect.low, -(effect.high or 0.0)))
@@ -33,44 +29,13 @@ def confidence_of(finding: Finding) -> Confidence:
     return "medium" if finding.p_adjusted <= MEDIUM_P and finding.halves_agree else "low"
 
 
-def policy_of(configuration: Mapping[str, Any]) -> HeartbeatPolicy | None:
-    """The heartbeat policy of a session's configuration; None: it does not say, or it is impossible."""
-    known = configuration.get("heartbeat")
-    if not isinstance(known, dict):
-        return None
-    try:
-        return HeartbeatPolicy(**{each.name: known[each.name] for each in fields(HeartbeatPolicy) if each.name in known})
-    except (ConfigError, TypeError):
-        return None
-
-
-def configured(journals: Journals, line: int | None, policy: str, field: str) -> object:
-    """A field of a policy as the last session of a line had it; None: not known."""
-    for each in reversed(journals.sessions):
-        if each.line == line:
-            known = each.configuration.get(policy)
-            return known.get(field) if isinstance(known, dict) else None
-    return None
+def configured(journals: Journals, line: int | None, policy: str) -> Mapping[str, Any]:
+    """The fields of a policy as the last session of a line had it; none of them is trusted. Empty: not known."""
+    last = next((each for each in reversed(journals.sessions) if each.line == line), None)
+    known = None if last is None else last.configuration.get(policy)
+    return known if isinstance(known, dict) else {}
 
 
 def whole(number: float) -> str:
     """A number as one writes it: no point if none is needed."""
     return f"{number:g}"
-
-
-def percent(share: float) -> str:
-    """A share for people."""
-    return f"{100 * share:.3g} %"
-
-
-def moment(at: float) -> str:
-    """A moment in UTC, to the minute."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def span(seconds: float) -> str:
-    """A length of time for people."""
-    for unit, length in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..journal.records import SCHEMA, Entry, parse_line
 from ..observe.jsonlines import timestamp
-from ..observe.text import printable
-from .cells import SKETCH, FileCells, SessionPart
+from ..observe.printable import printable
+from .cells import SKETCH, FileCells, SessionPart, in_order
 from .ours import MINUTE, NEAR, is_ours
 from .rows import FATE_NUMBERS, LETTERS, UNKNOWN, microseconds, unix
 from .sources import Source
@@ -240,14 +240,8 @@ def _singles(parts: Sequence[Part], known: _Sessions) -> tuple[Columns, Ints]:
         tables.append({name: column[kept] for name, column in (table | {"session": session}).items()})
     names = tables[0].keys() if tables else ()
     singles = {name: np.concatenate([table[name] for table in tables]) for name in names}
-    late = singles["fate"] == FATE_NUMBERS["l"]
-    order = np.lexsort((late, singles["ping"], singles["connection"], singles["session"]))
-    singles = {name: column[order] for name, column in singles.items()}
-    again = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
-    for name in ("session", "connection", "ping"):
-        again &= singles[name][1:] == singles[name][:-1]
-    again &= (singles["fate"][:-1] == FATE_NUMBERS["m"]) & (singles["fate"][1:] == FATE_NUMBERS["l"])
-    is_dropped = np.append(again, False)[: len(order)]
+    singles, is_dropped = in_order(singles)
+    is_dropped[:-1] &= (singles["fate"][:-1] == FATE_NUMBERS["m"]) & (singles["fate"][1:] == FATE_NUMBERS["l"])
     dropped = _dropped({name: column[is_dropped] for name, column in singles.items()}, parts, known)
     return {name: column[~is_dropped] for name, column in singles.items()}, dropped
 

@@ -1,4 +1,6 @@
-"""Cells are kept beside the journal, so that a file that has not changed is not read again. Nothing here raises.
+"""Cells are kept beside the journal, so that a file that has not changed is not read again.
+
+Nothing here raises, but for `key_of` where the journal file itself cannot be read.
 
 A file ``FOLDER/.cells/NAME.cells`` holds what `cells.FileCells` has, with a digest of itself and the key of the journal file
 that it was made of: its size, its time, and a digest of its first and last bytes. What does not fit is made anew.

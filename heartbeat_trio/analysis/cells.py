@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from .ours import MINUTE, Jump, Span, is_ours, merge, minutes_spans, spans_of, steps_of
-from .rows import EARLIEST, FATE_NUMBERS, LATEST, LETTERS, UNKNOWN
+from .rows import COLUMNS, EARLIEST, FATE_NUMBERS, LATEST, LETTERS, UNKNOWN
 from .tables import GAMMA, QUARTER
 
 if TYPE_CHECKING:
@@ -34,19 +34,7 @@ SKETCH = 4096
 """More than any bucket: 63 bits of microseconds fill 2184."""
 CELLS = {"session": "<i4", "begin": "<i8", "sent": "<i4", **dict.fromkeys(LETTERS, "<i4"), "ours": "<i4", "buckets": "<i4"}
 SKETCHES = {"bucket": "<i2", "count": "<i4"}
-SINGLES = {
-    "session": "<i4",
-    "connection": "<i4",
-    "ping": "<i4",
-    "t": "<i8",
-    "at": "<i8",
-    "sent_after": "<i4",
-    "fate": "<i1",
-    "rtt": "<i4",
-    "exact": "<i1",
-    "first_in": "<i4",
-    "last_in": "<i4",
-}
+SINGLES = {name: dtype for name, dtype in COLUMNS.items() if name != "blamed"} | {"at": "<i8"}
 TABLES = {"cells": CELLS, "sketches": SKETCHES, "singles": SINGLES}
 
 
@@ -142,16 +130,19 @@ def _signs(rows: Rows) -> tuple[Minutes, Minutes]:
 
 def _once(pings: Columns) -> Columns:
     """In the order of session, connection and number, each ping once: what was late is no more missed."""
+    pings, is_told_again = in_order(pings)
+    return {name: column[~is_told_again] for name, column in pings.items()} if is_told_again.any() else pings
+
+
+def in_order(pings: Columns) -> tuple[Columns, npt.NDArray[np.bool_]]:
+    """By session, connection and number, late ones last; and of each whether the one after it is the same ping."""
     late = pings["fate"] == FATE_NUMBERS["l"]
     order = np.lexsort((late, pings["ping"], pings["connection"], pings["session"]))
     pings = {name: column[order] for name, column in pings.items()}
-    is_same = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
-    for name in ("session", "connection", "ping"):
-        is_same &= pings[name][1:] == pings[name][:-1]
-    if not is_same.any():
-        return pings
-    is_last = np.append(~is_same, True)
-    return {name: column[is_last] for name, column in pings.items()}
+    _, ends = _edges(pings, "session", "connection", "ping")
+    is_told_again = np.ones(len(order), dtype=np.bool_)
+    is_told_again[ends - 1] = False
+    return pings, is_told_again
 
 
 def _date(pings: Columns, signs: tuple[Minutes, Minutes]) -> Columns:

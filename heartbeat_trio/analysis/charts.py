@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .calendar import Calendar
 from .findings import Day, HourCell, RttPoint
-from .history import daily, wall_ends
+from .history import calendar_of, daily
 from .sketches import gather, is_enough, rows_of
 from .spans import session_times
 
@@ -41,10 +40,9 @@ def days(journals: Journals, zone: tzinfo = UTC, times: Sequence[SessionTime] | 
 
 
 def _days(times: Sequence[SessionTime], zone: tzinfo) -> Iterator[Day]:
-    labels = wall_ends(times)
-    if not labels:
+    calendar = calendar_of(times, zone)
+    if calendar is None:
         return
-    calendar = Calendar(min(labels), max(labels), zone)
     connected, observed = daily(times, calendar)
     losses = np.zeros(len(calendar.dates), dtype=np.int64)
     for time in times:

@@ -17,6 +17,7 @@ SCHEMA = 1
 
 Confidence = Literal["low", "medium", "high"]
 Kind = Literal["hour", "weekday", "step", "drift", "period", "idle_kill", "slower", "venue_wide", "local"]
+Unit = Literal["seconds", "fraction", "per_day"]
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -145,7 +146,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         metric: Of what: `rtt`, `misses` or `losses`.
         line: Which line.
         claim: One sentence.
-        effect: Its size, as a fraction of what is normal there (seconds for `period` and `idle_kill`).
+        effect: Its size, in its `unit`: a fraction of what is normal there, but for `period` and `idle_kill`.
         n: Observations behind it: days, weeks, cells or losses, as the claim says.
         p: By chance alone.
         p_adjusted: ... considering all that was looked for (Benjamini and Hochberg, 1995).
@@ -167,6 +168,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float
     halves_agree: bool
     details: Mapping[str, object]
+
+    @property
+    def unit(self) -> Unit:
+        """What `effect` counts."""
+        return "seconds" if self.kind in ("period", "idle_kill") else "fraction"
 
 
 class NotEnough(msgspec.Struct, frozen=True):
@@ -224,12 +230,14 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
         line: About which line.
         lines: About which lines, where it is several and `line` is None.
         claim: Why, one sentence.
-        effect: The size of what it mends.
+        effect: The size of what it mends, ...
+        unit: ... in `seconds`, as a `fraction` of what is normal or of the whole, or as times `per_day`.
         n: Observations behind it.
         p_adjusted: By chance alone, of all that was looked for; None where it is a count and no test.
         begun_at: Of the evidence.
         ended_at: Of the evidence.
-        confidence: `high` needs p at most 0.01, an effect whose interval excludes less than 10 %, and both halves to agree.
+        confidence: `high` needs p at most 0.01, an effect whose interval excludes less than 10 %, and both halves to agree;
+            of a count, 30 of them; of a replay, 14 days.
         change: Exactly what to write, such as ``ping_interval = 45``.
         gain: What it would bring.
         against: What speaks against it.
@@ -240,6 +248,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     line: int | None
     claim: str
     effect: Estimate
+    unit: Unit
     n: int
     p_adjusted: float | None
     begun_at: float

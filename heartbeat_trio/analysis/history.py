@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC
 from math import fsum
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from .statistics import mean, median, share_of_time, time_between, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import tzinfo
 
     from .findings import Estimate
     from .sketches import Samples
@@ -111,15 +113,10 @@ def _availability(times: Sequence[SessionTime]) -> Estimate:
     return share_of_time(connected, observed)
 
 
-def calendar_of(times: Sequence[SessionTime]) -> Calendar | None:
-    """The days in UTC of these sessions; None without any."""
-    labels = wall_ends(times)
-    return Calendar(min(labels), max(labels)) if labels else None
-
-
-def wall_ends(times: Sequence[SessionTime]) -> list[float]:
-    """Labels between which all of these sessions' time lies, whatever was done to the clock."""
-    return [at for time in times for piece in time.labels.pieces(time.begun, time.ended) for at in piece]
+def calendar_of(times: Sequence[SessionTime], zone: tzinfo = UTC) -> Calendar | None:
+    """The days between which all of these sessions' time lies, whatever was done to the clock; None without any."""
+    labels = [at for time in times for piece in time.labels.pieces(time.begun, time.ended) for at in piece]
+    return Calendar(min(labels), max(labels), zone) if labels else None
 
 
 def daily(times: Sequence[SessionTime], calendar: Calendar) -> tuple[Floats, Floats]:

@@ -51,14 +51,9 @@ class _Found:
         return timeline(self.time, self.begun, self.ended, is_silent=self.is_silent)
 
 
-def all_incidents(journals: Journals, times: Sequence[SessionTime] | None = None) -> tuple[Incident, ...]:
-    """Every incident of every line by time, without timelines. A stall of one program is one for each of its lines.
-
-    Args:
-        journals: What was read.
-        times: `session_times` of it, where they are known already.
-    """
-    return tuple(each.incident for each in _find(journals, times))
+def all_incidents(journals: Journals) -> tuple[Incident, ...]:
+    """Every incident of every line by time, without timelines. A stall of one program is one for each of its lines."""
+    return tuple(each.incident for each in _find(journals, None))
 
 
 def worst_incidents(journals: Journals, count: int = 10, times: Sequence[SessionTime] | None = None) -> tuple[Incident, ...]:

@@ -11,16 +11,12 @@ may come at any time, so that readers should ignore what they do not know. ``lin
 from __future__ import annotations
 
 import math
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
 from ..observe.jsonlines import timestamp
 from .findings import Report
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 JSON: TypeAlias = Any
 """What JSON can hold, or what stands for it before its times are written."""
@@ -30,18 +26,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def to_json(report: Report) -> str:
     """A report as a JSON document in one line."""
-    plain = msgspec.to_builtins(report, enc_hook=_plain)
-    line: bytes = msgspec.json.encode(_walk(plain, _written))
+    line: bytes = msgspec.json.encode(_written("", msgspec.to_builtins(report, enc_hook=_plain)))
     return line.decode()
-
-
-def from_json(document: str | bytes) -> Report:
-    """A document as a report again.
-
-    Raises:
-        msgspec.ValidationError: It is none.
-    """
-    return msgspec.convert(_walk(msgspec.json.decode(document), _read), Report)
 
 
 def schema() -> dict[str, Any]:
@@ -65,7 +51,7 @@ def _anything(kind: type) -> dict[str, Any]:
     """`Finding.details` hold what their kind says: no more is promised."""
     if kind is object:
         return {"description": "Whatever `kind` says."}
-    raise NotImplementedError(f"{kind} has no place in a report")
+    raise TypeError(f"{kind} has no place in a report")
 
 
 def is_time(name: str) -> bool:
@@ -85,26 +71,17 @@ def _plain(value: object) -> object:
     """What numpy calls a number, as Python does."""
     if hasattr(value, "item"):
         return cast("Any", value).item()
-    raise NotImplementedError(f"{type(value)} has no place in a report")
-
-
-def _walk(value: JSON, convert: Callable[[str, JSON], JSON], name: str = "") -> JSON:
-    if isinstance(value, dict):
-        return {key: _walk(each, convert, key) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_walk(each, convert, name) for each in value]
-    return convert(name, value)
+    raise TypeError(f"{type(value)} has no place in a report")
 
 
 def _written(name: str, value: JSON) -> JSON:
+    """What JSON can hold, and times as text; ``name`` is that of the field."""
+    if isinstance(value, dict):
+        return {key: _written(key, each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(name, each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if is_time(name) and isinstance(value, int | float):
         return timestamp(value)
-    return float(value) if isinstance(value, float) else value
-
-
-def _read(name: str, value: JSON) -> JSON:
-    if is_time(name) and isinstance(value, str):
-        return datetime.fromisoformat(value).timestamp()
     return value

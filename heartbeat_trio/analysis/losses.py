@@ -44,7 +44,7 @@ ESTABLISHED = frozenset({"pong_timeout", "closed_by_peer", "goodbye", "silence",
 
 
 def number(fields: Mapping[str, Any], name: str) -> float | None:
-    """A field that should be a duration; None if it is none."""
+    """A field that should be a duration, or a count; None if it is none."""
     value: object = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

@@ -33,25 +33,28 @@ late, well below `PUNCTUAL`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..config import HeartbeatPolicy
+from ..exceptions import ConfigError
 from ..observe.printable import printable
-from .advice_text import policy_of
 from .findings import ReplayCurve, ReplayPoint
+from .losses import LONGEST
 from .replay_detection import detection
 from .replay_player import Loss, losses_of, losses_of_each
 from .replay_trace import MATTERS, Recording, View, look, record
 from .sketches import rows_of
 from .suggest import mark_suggested
 from .tables import GAMMA, quantile
+from .wording import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
-    from ..config import HeartbeatPolicy
     from .tables import Cells, Journals
 
 TIMEOUTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)
@@ -88,7 +91,7 @@ def _choose(journals: Journals, line: int) -> tuple[HeartbeatPolicy | None, list
     by_policy: dict[HeartbeatPolicy | None, list[int]] = {}
     for index, span in enumerate(journals.sessions):
         if span.line == line:
-            by_policy.setdefault(policy_of(span.configuration), []).append(index)
+            by_policy.setdefault(_policy_of(span.configuration), []).append(index)
     if not by_policy:
         return None, [], ""
     length = {policy: sum(_length(journals, at) for at in sessions) for policy, sessions in by_policy.items()}
@@ -103,8 +106,20 @@ def _choose(journals: Journals, line: int) -> tuple[HeartbeatPolicy | None, list
     if policy.schedule == "negotiated" and not _is_settled(journals, sessions, policy):
         return None, [], f"{name}: the server named another ping interval, so the pings are not replayed."
     others = sum(length.values()) - length[policy]
-    note = f"{name}: {others / 3600:.1f} h under other heartbeat policies are not replayed." if others > 0 else ""
+    note = f"{name}: {seconds(others)} under other heartbeat policies are not replayed." if others > 0 else ""
     return policy, sessions, note
+
+
+def _policy_of(configuration: Mapping[str, Any]) -> HeartbeatPolicy | None:
+    """The heartbeat policy of a session's configuration; None: it does not say, or nobody can believe it."""
+    known = configuration.get("heartbeat")
+    if not isinstance(known, dict):
+        return None
+    try:
+        policy = HeartbeatPolicy(**{each.name: known[each.name] for each in fields(HeartbeatPolicy) if each.name in known})
+        return policy if policy.bound <= LONGEST else None
+    except (ConfigError, TypeError, OverflowError):  # the last: of an integer beyond all floats
+        return None
 
 
 def _length(journals: Journals, session: int) -> float:

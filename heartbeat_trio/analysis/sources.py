@@ -17,7 +17,7 @@ from ..exceptions import ConfigError
 from ..journal.files import journal_files
 from ..journal.reader import IRREGULAR
 from ..journal.records import Entry, parse_line
-from ..observe.text import printable
+from ..observe.printable import printable
 from .rows import unix
 
 if TYPE_CHECKING:

@@ -162,14 +162,10 @@ def _patterns(report: Report, clock: Clock, names: tuple[str, ...]) -> Iterable[
     if not report.findings:
         yield _inset("none: what varies is within what chance explains")
     for each in report.findings:
-        yield _inset(Text(f"{printable(each.claim)} ({_who(each, names)})"))
+        yield _inset(Text(f"{printable(each.claim)} ({wording.line_name(each.line, names)})"))
         yield _inset(Text(_proof(each, clock), style="dim"), 4)
     for missing in _gathered(report.not_enough):
         yield _inset(Text(missing))
-
-
-def _who(about: Finding | NotEnough, names: tuple[str, ...]) -> str:
-    return "all lines" if about.line is None else names[about.line]
 
 
 def _proof(finding: Finding, clock: Clock) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from .findings import Moment
 from .losses import cause_of
 from .sentences import sentence
+from .wording import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,14 +75,7 @@ def _connected_since(told: Sequence[Happening], begun: float) -> list[_Told]:
     last = next((each for each in reversed(told) if each.event in TURNS), None)
     if last is None or last.event != "connected":
         return []
-    return [_Told(last.t, "", f"connected, for {_length(begun - last.t)} by then", is_weighty=True)]
-
-
-def _length(seconds: float) -> str:
-    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    return [_Told(last.t, "", f"connected, for {seconds(begun - last.t)} by then", is_weighty=True)]
 
 
 def _say(told: Sequence[Happening], failures: set[int]) -> list[_Told]:

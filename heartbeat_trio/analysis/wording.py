@@ -1,10 +1,10 @@
-"""Figures in words, each with its unit: what the terminal's report and the page share. Pure."""
+"""Figures in words, each with its unit: what claims, advice, the terminal's report and the page share. Pure."""
 
 from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Percentile,
         Recommendation,
         Report,
+        Unit,
     )
 
     Words: TypeAlias = Callable[[float | None], str]
@@ -32,8 +33,6 @@ DAY = 86_400.0
 HOUR = 3_600.0
 SETTINGS = re.compile(r", (?=\w+ = )")
 UNITS = ((172_800.0, 86_400.0, "d"), (7_200.0, 3_600.0, "h"), (600.0, 60.0, "min"))
-IN_SECONDS: frozenset[str] = frozenset({"period", "idle_kill"})
-"""Kinds of findings whose effect is a length of time and no fraction."""
 SHARES: frozenset[str] = frozenset({"venue_wide", "local"})
 """Kinds of findings whose effect is a part of something and no change."""
 KINDS: dict[Kind, str] = {
@@ -49,7 +48,7 @@ KINDS: dict[Kind, str] = {
 }
 METRICS: dict[str, str] = {"rtt": "round trips", "misses": "missed pongs", "losses": "losses"}
 BARS: dict[Confidence, int] = {"low": 1, "medium": 2, "high": 3}
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def seconds(value: float | None) -> str:
@@ -60,6 +59,11 @@ def seconds(value: float | None) -> str:
         if abs(value) >= least:
             return f"{_short(value / unit)} {name}"
     return f"{_short(value)} s" if abs(value) >= 1 or value == 0 else f"{_three(1000 * value)} ms"
+
+
+def moment(at: float) -> str:
+    """A moment in UTC, to the minute."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def milliseconds(value: float | None) -> str:
@@ -91,12 +95,12 @@ def share(value: float | None) -> str:
 
 def change(value: float | None) -> str:
     """A relative change, with its sign."""
-    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):+g} %"
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):+.9g} %"
 
 
 def fraction(value: float | None) -> str:
     """A fraction as a percentage, rounded."""
-    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):g} %"
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{_percent(value):.9g} %"
 
 
 def _percent(value: float) -> float:
@@ -162,14 +166,14 @@ def cause(loss: LossCount) -> str:
 
 def effect(finding: Finding) -> str:
     """How large what was found is, with its interval."""
-    words = seconds if finding.kind in IN_SECONDS else fraction if finding.kind in SHARES else change
+    words = seconds if finding.unit == "seconds" else fraction if finding.kind in SHARES else change
     between = interval(finding.effect, words)
     return estimate(finding.effect, words) + (f" (95 %: {between})" if between else "")
 
 
 def advice_effect(advice: Recommendation) -> str:
     """How large what a recommendation mends is, with its interval; empty where that is not known."""
-    words = _words_of(advice)
+    words = COUNTING[advice.unit]
     size, between = estimate(advice.effect, words), interval(advice.effect, words)
     is_exact = advice.effect.low == advice.effect.high
     return "" if size == UNKNOWN else size + (f" (95 %: {between})" if between and not is_exact else "")
@@ -180,16 +184,12 @@ def changes(advice: Recommendation) -> list[str]:
     return [each for line in advice.change.splitlines() for each in SETTINGS.split(line)]
 
 
-def _words_of(advice: Recommendation) -> Words:
-    """What an effect counts: what its finding's does, a part for what was replayed, how often a day for what was counted."""
-    if advice.id.startswith(("idle-kill", "period")):
-        return seconds
-    return fraction if advice.p_adjusted is not None or advice.id.startswith("pong-timeout") else a_day
-
-
 def a_day(value: float | None) -> str:
     """How often, on average."""
     return UNKNOWN if value is None or not math.isfinite(value) else f"{_short(value)} a day"
+
+
+COUNTING: dict[Unit, Words] = {"seconds": seconds, "fraction": fraction, "per_day": a_day}
 
 
 def evidence(advice: Recommendation, clock: Clock) -> list[str]:
@@ -269,12 +269,15 @@ class Clock:
         return first if first == last else f"{first} to {last}"
 
 
+def line_name(line: int | None, names: Sequence[str]) -> str:
+    """Which line something is about."""
+    return "all lines" if line is None else names[line]
+
+
 def whose(advice: Recommendation, names: Sequence[str]) -> str:
     """Which lines a recommendation is about: by name as far as that is short."""
-    if advice.line is not None:
-        return names[advice.line]
-    if not advice.lines or len(advice.lines) == len(names):
-        return "all lines"
+    if advice.line is not None or not advice.lines or len(advice.lines) == len(names):
+        return line_name(advice.line, names)
     listed = [names[line] for line in advice.lines[:2]]
     more = len(advice.lines) - len(listed)
     return ", ".join(listed) + (f" and {more} more" if more else "")

@@ -9,6 +9,9 @@ from heartbeat_trio.analysis.findings import Incident
 from heartbeat_trio.analysis.incidents import all_incidents, worst_incidents
 from heartbeat_trio.analysis.sentences import sentence
 from heartbeat_trio.analysis.tables import Happening, SessionSpan
+from heartbeat_trio.events import Event, EventsDropped, PongReceived, SourceEvent
+from heartbeat_trio.observe import jsonlines
+from tests.observe.test_describe import EXPECTED
 from tests.support.analysis import MONDAY, journals, lost, session, told
 
 
@@ -213,7 +216,7 @@ def test_timeline() -> None:
     ]
     incident = only(span, *events)
     assert [(each.offset, each.phase, each.text) for each in incident.timeline] == [
-        (-481, "before", "connected, for 8.0 min by then"),
+        (-481, "before", "connected, for 481 s by then"),
         (-12, "before", "warning: p95 latency 120.0 ms is above 100 ms"),
         (0, "during", "the last sign of life"),
         (8, "during", "pong missed [PEER_SLOW: " + EXPLAINED),
@@ -264,6 +267,19 @@ def test_sentences(event: str, fields: dict[str, object], words: str) -> None:
     assert sentence(told(0, event, session(), fields)) == words
 
 
+JOURNALED = [each[:2] for each in EXPECTED if not isinstance(each[0], PongReceived | EventsDropped | SourceEvent)]
+
+
+@pytest.mark.parametrize(("event", "words"), JOURNALED)
+def test_words_are_those_of_watch(event: Event, words: str) -> None:
+    """Of every event that a session's journal keeps; of giving up, without the attempts, which were told."""
+    described = jsonlines.describe(event)
+    assert described is not None
+    name, fields = described
+
+    assert sentence(told(1.0, name, session(), fields)) == words.partition(":\n")[0]
+
+
 def test_no_field_is_trusted() -> None:
     """Fields of any kind: no traceback, and no figure that is none."""
     span = session()
@@ -278,6 +294,8 @@ def test_no_field_is_trusted() -> None:
         for index, value in enumerate(strange)
         for event in ("lost", "local_stall", "clock_jump", "state", "suspect", "pong_missed", "connected", "gave_up")
     ]
-    for incident in worst_incidents(journals([span], [*begin(span), *events]), 100):
+    incidents = worst_incidents(journals([span], [*begin(span), *events]), 100)
+    assert incidents
+    for incident in incidents:
         assert 0 <= incident.duration <= 1000
         assert incident.cause in ("unknown", "x", "degraded")

@@ -11,7 +11,7 @@ import pytest
 
 from heartbeat_trio.analysis.findings import NotEnough
 from heartbeat_trio.analysis.patterns import find_patterns, idle, periods, together
-from heartbeat_trio.analysis.patterns.losses import losses
+from heartbeat_trio.analysis.patterns.lost import losses
 from heartbeat_trio.analysis.spans import session_times
 from heartbeat_trio.analysis.tables import Happening, Line
 from tests.support.analysis_happenings import DAY, Life, Ping, journals_with

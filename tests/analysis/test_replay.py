@@ -238,7 +238,7 @@ def test_the_curve_holds_the_policy_that_ran_and_bounds_for_more_patient_ones() 
 
 
 def test_lines_that_cannot_be_replayed_are_named() -> None:
-    """Adaptive policies, idle schedules, unknown ones, and intervals that the server named."""
+    """Adaptive policies, idle schedules, unknown ones, impossible ones, and intervals that the server named."""
 
     def why(policy: HeartbeatPolicy, change: Callable[[Journals], Journals] = lambda journals: journals) -> str:
         journals = change(to_journals([connection(ping(1, rtt=2.0), ping(2), end=8.0)], policy, quick=QUICK))
@@ -257,7 +257,22 @@ def test_lines_that_cannot_be_replayed_are_named() -> None:
     assert "another ping interval" in why(replace(CLASSIC, schedule="negotiated", ping_interval=4.0))
     assert "do not say" in why(CLASSIC, configure({}))
     assert "do not say" in why(CLASSIC, configure({"heartbeat": {"ping_interval": -1}}))
+    for name in ("ping_interval", "max_missed_pongs"):
+        assert "do not say" in why(CLASSIC, configure({"heartbeat": {name: 10**400}}))
     assert () == not_replayed(to_journals([connection(ping(1), end=8.0)], CLASSIC, quick=QUICK))
+
+
+def test_time_under_other_policies_is_named() -> None:
+    """The policy that ran longest is replayed; how long others ran is said."""
+    journals = to_journals([connection(ping(1), end=8.0)], CLASSIC, quick=QUICK)
+    [span] = journals.sessions
+    long = msgspec.structs.replace(span, ended=span.begun + 7200)
+    configuration = {"heartbeat": {"ping_interval": 9.0}}
+    short = msgspec.structs.replace(span, name="s-2", ended=span.begun + 1800, configuration=configuration)
+
+    [note] = not_replayed(replace(journals, sessions=(long, short)))
+
+    assert note.endswith(": 30 min under other heartbeat policies are not replayed.")
 
 
 def point(timeout: float, missed: int, false: int = 0, **flags: bool) -> ReplayPoint:

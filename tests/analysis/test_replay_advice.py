@@ -122,7 +122,7 @@ def test_an_idle_time_that_kills_calls_for_pings_in_less(survived: float, killed
 
     [advice] = advice_from(found, read=slow)
 
-    assert (change, "high", "idle-kill-0") == (advice.change, advice.confidence, advice.id)
+    assert (change, "high", "idle-kill-0", "seconds") == (advice.change, advice.confidence, advice.id, advice.unit)
     assert "message limit" in advice.against
 
 
@@ -149,6 +149,7 @@ def test_a_connections_age_calls_for_rotation_before_it() -> None:
     assert 86_390 == RotationPolicy(max_age=86390).max_age
     assert clock.change.startswith("nothing to set")
     assert ("period-0", "period-1-clock") == (aged.id, clock.id)
+    assert ("seconds", "seconds") == (aged.unit, clock.unit)
 
 
 def test_a_slower_line_calls_for_the_better_one_first() -> None:
@@ -177,7 +178,7 @@ def test_slow_hours_call_for_a_gate() -> None:
     assert "08:00-08:59, 14:00-14:59 (Europe/Berlin)" in hours.change
     assert "gate = session.gate()" in hours.change
     assert "Monday (UTC)" in days.change
-    assert ("hour-0-8-14", "weekday-0-0") == (hours.id, days.id)
+    assert ("hour-0-8-14", "weekday-0-0", "fraction") == (hours.id, days.id, hours.unit)
     assert [] == advice_from(finding("hour", {"numbers": (3,), "zone": "UTC"}, effect=Estimate(-0.3, -0.4, -0.2, 28)))
 
 
@@ -264,6 +265,7 @@ def test_a_replay_calls_for_what_differs() -> None:
     assert "pong_timeout = 1.5, max_missed_pongs = 2" == advice.change
     assert ("pong-timeout-0", "high", 483_840, None) == (advice.id, advice.confidence, advice.n, advice.p_adjusted)
     assert advice.effect.value == pytest.approx(1 - 9 / 15.5)
+    assert advice.unit == "fraction"
     assert (
         advice.gain == "A dead peer is found after 9 s on average instead of 15.5 s, after 11.5 s at most instead of 18 s."
     )
@@ -304,6 +306,7 @@ def test_drops_call_for_another_inbox() -> None:
     assert ('InboxPolicy(overflow="conflate")', "high", "overrun-0") == (advice.change, advice.confidence, advice.id)
     assert "40 times: 4000 messages" in advice.claim
     assert advice.effect.value == pytest.approx(40 / 28)
+    assert advice.unit == "per_day"
     conflating = InboxPolicy(overflow="conflate", size=100)
     [advice] = advice_from(read=journals(*happened("overrun", 12, dropped=1), inbox=conflating))
     assert ("InboxPolicy(size=400)", "medium") == (advice.change, advice.confidence)
@@ -319,6 +322,29 @@ def test_refusals_for_too_many_attempts_call_for_patience() -> None:
 
     assert ("rate-limit-0", "BackoffPolicy(initial=2, maximum=60)") == (advice.id, advice.change)
     assert [] == advice_from(read=journals(*happened("lost", 20, cause="connect_refused", detail="connection refused")))
+
+
+@pytest.mark.parametrize("odd", ["many", None, [1], {}, -1, 10**400, True], ids=lambda odd: repr(odd)[:6])
+def test_no_field_is_trusted(odd: object) -> None:
+    """Counts and policies of any kind are as if they were not told: no traceback, and no setting that nobody can write."""
+    refused = happened("lost", 40, cause="handshake", detail="HTTP status 429")
+    read = journals(*happened("overrun", 40, dropped=odd), *refused)
+    strange = {
+        "heartbeat": {"ping_interval": odd, "schedule": odd},
+        "inbox": {"size": odd, "overflow": "conflate"},
+        "backoff": {"initial": odd, "maximum": odd},
+    }
+    sessions = tuple(msgspec.structs.replace(each, configuration=strange) for each in read.sessions)
+    idle = finding("idle_kill", {"survived": 55, "killed": 60}, effect=Estimate(60, 55, 60, 20))
+
+    told = advice_from(idle, read=replace(read, sessions=sessions))
+
+    assert [
+        "ping_interval = 45",
+        f"InboxPolicy(size={4 * INBOX.size})",
+        "BackoffPolicy(initial=2, maximum=60)",
+    ] == [each.change for each in told]
+    assert "40 times: 0 messages" in told[1].claim
 
 
 def test_a_peer_that_does_not_read_is_sent_less() -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from heartbeat_trio.analysis.findings import Estimate
-from heartbeat_trio.analysis.jsonform import from_json, is_time, schema, to_json
-from tests.support.analysis_report import make_report
+from heartbeat_trio.analysis.jsonform import is_time, schema, to_json
+from tests.support.analysis_report import make_report, read_report
 from tests.support.json_schema import complaints
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -51,12 +51,12 @@ def test_times_are_iso_8601() -> None:
 def test_a_document_can_be_read_back() -> None:
     """As the same report, to the microsecond."""
     report = make_report()
-    again = from_json(to_json(report))
+    again = read_report(to_json(report))
 
     assert to_json(again) == to_json(report)
     assert (report.advice, report.replays, report.hours) == (again.advice, again.replays, again.hours)
     with pytest.raises(msgspec.ValidationError, match="zone"):
-        from_json('{"made_at": "2026-11-04T07:12:00.000000Z", "version": "1"}')
+        read_report('{"made_at": "2026-11-04T07:12:00.000000Z", "version": "1"}')
 
 
 def test_numbers_of_numpy_and_no_numbers() -> None:
@@ -71,3 +71,11 @@ def test_numbers_of_numpy_and_no_numbers() -> None:
 
     assert document["findings"][0]["effect"] == {"value": None, "low": None, "high": None, "n": 3}
     assert document["findings"][0]["details"] == {"numbers": [15], "before": 0.25, "after": None}
+
+
+def test_what_json_cannot_hold_is_told() -> None:
+    """By its kind, rather than written as something else."""
+    finding = msgspec.structs.replace(make_report().findings[0], details={"numbers": object()})
+
+    with pytest.raises(TypeError, match=r"<class 'object'> has no place in a report"):
+        to_json(msgspec.structs.replace(make_report(), findings=(finding,)))

@@ -52,7 +52,7 @@ def with_attacks() -> str:
         if isinstance(value, tuple):
             return tuple(map(spoil, value))
         if isinstance(value, msgspec.Struct):
-            names = [name for name in value.__struct_fields__ if name not in ("zone", "kind", "date", "details")]
+            names = [name for name in value.__struct_fields__ if name not in ("zone", "kind", "unit", "date", "details")]
             return msgspec.structs.replace(value, **{name: spoil(getattr(value, name)) for name in names})
         return value
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from heartbeat_trio.analysis import wording
-from heartbeat_trio.analysis.findings import Estimate
+from heartbeat_trio.analysis.findings import Estimate, Unit
 from heartbeat_trio.analysis.text import render_text
 from tests.support.analysis_report import make_report
 
@@ -175,7 +175,15 @@ def test_a_share_never_rounds_up_to_all(value: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.31, "+31 %"), (-0.125, "-12 %"), (0.0912, "+9.1 %"), (0.00059, "+0.059 %"), (12.345, "+1234 %")]
+    ("value", "words"),
+    [
+        (0.31, "+31 %"),
+        (-0.125, "-12 %"),
+        (0.0912, "+9.1 %"),
+        (0.00059, "+0.059 %"),
+        (12.345, "+1234 %"),
+        (23456.7, "+2345670 %"),
+    ],
 )
 def test_a_change_has_its_sign(value: float, words: str) -> None:
     """Whole percents, and two figures of less than ten."""
@@ -184,18 +192,18 @@ def test_a_change_has_its_sign(value: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "p", "effect", "words"),
+    ("unit", "effect", "words"),
     [
-        ("idle-kill-0", 0.01, Estimate(350.0, 346.0, 351.0, 9), "350 s (95 %: 346 to 351 s)"),
-        ("hour-0-15", 0.01, Estimate(0.31, 0.22, 0.41, 9), "31 % (95 %: 22 to 41 %)"),
-        ("pong-timeout-0", None, Estimate(0.44, 0.44, 0.44, 9), "44 %"),
-        ("overrun-0", None, Estimate(2.5, 1.9, 3.5, 9), "2.50 a day (95 %: 1.90 to 3.50 a day)"),
-        ("overrun-0", None, Estimate(None), ""),
+        ("seconds", Estimate(350.0, 346.0, 351.0, 9), "350 s (95 %: 346 to 351 s)"),
+        ("fraction", Estimate(0.31, 0.22, 0.41, 9), "31 % (95 %: 22 to 41 %)"),
+        ("fraction", Estimate(0.44, 0.44, 0.44, 9), "44 %"),
+        ("per_day", Estimate(2.5, 1.9, 3.5, 9), "2.50 a day (95 %: 1.90 to 3.50 a day)"),
+        ("per_day", Estimate(None), ""),
     ],
 )
-def test_an_effect_says_what_it_counts(name: str, p: float | None, effect: Estimate, words: str) -> None:
+def test_an_effect_says_what_it_counts(unit: Unit, effect: Estimate, words: str) -> None:
     """Seconds, a part, or how often; an exact one has no interval."""
-    advice = msgspec.structs.replace(make_report().advice[0], id=name, p_adjusted=p, effect=effect)
+    advice = msgspec.structs.replace(make_report().advice[0], unit=unit, effect=effect)
     assert words == wording.advice_effect(advice)
 
 

@@ -1,11 +1,14 @@
-"""A report made by hand: four weeks of three lines, with one of everything that a report can hold."""
+"""A report made by hand: four weeks of three lines, with one of everything that a report can hold; and read from JSON."""
 
 from __future__ import annotations
 
 import math
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from heartbeat_trio.analysis.findings import (
     Day,
@@ -24,6 +27,7 @@ from heartbeat_trio.analysis.findings import (
     Report,
     RttPoint,
 )
+from heartbeat_trio.analysis.jsonform import is_time
 from heartbeat_trio.analysis.tables import Sources
 
 BEGUN = datetime(2026, 10, 18, tzinfo=UTC).timestamp()
@@ -66,6 +70,19 @@ def make_report(*, lines: int = 3, days: int = 28, hostile: bool = False) -> Rep
         hours=tuple(_hour(n, day, hour, rng) for n in range(lines) for day in range(7) for hour in range(24)),
         notes=("the clock of client weeks was set back once, by 3.2 s",),
     )
+
+
+def read_report(document: str) -> Report:
+    """A JSON document as a report again; raises `msgspec.ValidationError` if it is none."""
+    return msgspec.convert(_read("", msgspec.json.decode(document)), Report)
+
+
+def _read(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _read(key, each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_read(name, each) for each in value]
+    return datetime.fromisoformat(value).timestamp() if is_time(name) and isinstance(value, str) else value
 
 
 def _sources(endpoints: list[str]) -> Sources:
@@ -124,6 +141,7 @@ def _advice(days: int) -> tuple[Recommendation, ...]:
             claim="Connections that were idle for 350 s or more were dead: 27 of 27. Something on the way, a NAT or "
             "a proxy, forgets them.",
             effect=Estimate(0.63, 0.48, 0.76, 27),
+            unit="fraction",
             n=27,
             p_adjusted=0.0004,
             begun_at=BEGUN,
@@ -138,6 +156,7 @@ def _advice(days: int) -> tuple[Recommendation, ...]:
             line=0,
             claim="3 of 12 verdicts were false: the same connection answered within 0.4 s after its last deadline.",
             effect=Estimate(0.25, 0.09, 0.53, 12),
+            unit="fraction",
             n=12,
             p_adjusted=None,
             begun_at=BEGUN + 3 * DAY,
@@ -153,6 +172,7 @@ def _advice(days: int) -> tuple[Recommendation, ...]:
             line=None,
             claim="All lines are slower from 14:00 to 16:00.",
             effect=Estimate(0.31, 0.22, 0.41, 28),
+            unit="fraction",
             n=28,
             p_adjusted=0.012,
             begun_at=BEGUN,

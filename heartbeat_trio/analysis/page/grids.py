@@ -46,7 +46,7 @@ def _grid(name: str, cells: dict[tuple[int, int], HourCell]) -> Html:
     digits = 0 if middle >= 0.1 else 1 if middle >= 0.01 else 2
     head = tag("thead", tag("tr", tag("td"), *(tag("th", f"{hour:02}", scope="col") for hour in range(24))))
     rows = (
-        tag("tr", tag("th", day, scope="row"), *(_cell(cells.get((number, hour)), middle, digits) for hour in range(24)))
+        tag("tr", tag("th", day[:3], scope="row"), *(_cell(cells.get((number, hour)), middle, digits) for hour in range(24)))
         for number, day in enumerate(wording.WEEKDAYS)
     )
     label = f"Median round trips of {name}, milliseconds, by weekday and hour"
@@ -82,17 +82,13 @@ def losses_section(report: Report, names: tuple[str, ...]) -> Html:
     bars = [_bar(cause, blame, count, most, sum(total.values())) for (cause, blame), count in ordered]
     lead = "Established connections that ended without our asking. In capitals: whose fault it was, where that is known."
     drawn = tag("div", tag("table", tag("tbody", *bars), class_="bars"), class_="card")
-    rows = [(name, _words(loss), wording.grouped(loss.count)) for name, loss in _each_loss(report, names)]
+    rows = [(name, wording.cause(loss), wording.grouped(loss.count)) for name, loss in _each_loss(report, names)]
     numbers = unfolding("By line, in numbers", table(("Line", "Cause", "Losses"), rows, "Losses by line and cause"))
     return section("losses", "Losses by cause", lead, drawn, numbers if len(report.lines) > 1 else "")
 
 
 def _each_loss(report: Report, names: tuple[str, ...]) -> list[tuple[str, LossCount]]:
     return [(name, loss) for name, line in zip(names, report.lines, strict=True) for loss in line.losses]
-
-
-def _words(loss: LossCount) -> str:
-    return wording.cause(loss)
 
 
 def _bar(cause: str, blame: str | None, count: int, most: int, total: int) -> Html:

@@ -67,7 +67,7 @@ def patterns_section(report: Report, clock: Clock, names: tuple[str, ...]) -> Ht
 
 
 def _finding(finding: Finding, clock: Clock, names: tuple[str, ...]) -> Html:
-    who = "all lines" if finding.line is None else names[finding.line]
+    who = wording.line_name(finding.line, names)
     metric = wording.METRICS[finding.metric]
     return tag(
         "article",
@@ -88,7 +88,7 @@ def _finding(finding: Finding, clock: Clock, names: tuple[str, ...]) -> Html:
 
 def _missing(missing: Iterable[NotEnough], names: tuple[str, ...]) -> Iterable[Html]:
     for each in missing:
-        who = "all lines" if each.line is None else names[each.line]
+        who = wording.line_name(each.line, names)
         yield tag("li", tag("b", wording.KINDS[each.kind]), f", {who}: {each.have} of {each.need} {each.unit}")
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..spans import session_times
 from ..tables import QUARTER
-from . import chance, compare, drift, idle, losses, periods, season, series, steps, together
+from . import chance, compare, drift, idle, periods, season, series, steps, together
+from .lost import Loss, losses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ def find_patterns(
     missing = list(seasons.not_enough)
     tables = dict(series.hours(journals.cells))
     _levels(journals, tables, _alone(seasons, zone), zones, np.random.default_rng(seed), tests, missing)
-    lost = losses.losses(session_times(journals) if times is None else times)
+    lost = losses(session_times(journals) if times is None else times)
     _of_losses(journals, lost, tests, missing)
     compared, few = compare.slower(journals.lines, tables)
     tests += compared
@@ -81,7 +82,7 @@ def _levels(
         own = [each for each in seasonal if each.line == line]
         level = steps.levels(table, season.without(table, own, zones))
         days, medians = steps.daily(level)
-        few = [each for each in (steps.missing(line, level), drift.missing(line, days)) if each is not None]
+        few = [each for each in (steps.missing(line, days), drift.missing(line, days)) if each is not None]
         missing += few
         found, rejected = steps.changes(level, quarters[line], rng)
         stepped = steps.tested(line, level, found, rejected)
@@ -98,9 +99,9 @@ def _levels(
         tests += stepped
 
 
-def _of_losses(journals: Journals, lost: list[losses.Loss], tests: list[Tested], missing: list[NotEnough]) -> None:
+def _of_losses(journals: Journals, lost: list[Loss], tests: list[Tested], missing: list[NotEnough]) -> None:
     """Idle times, periods, and what several lines had at once."""
-    idles, intervals, by_chance = idle.idle_times(journals, lost), _intervals(journals), list[losses.Loss]()
+    idles, intervals, by_chance = idle.idle_times(journals, lost), _intervals(journals), list[Loss]()
     for line in range(len(journals.lines)):
         explained = False
         if line in idles:

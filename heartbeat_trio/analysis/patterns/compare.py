@@ -12,9 +12,10 @@ import numpy as np
 
 from ...observe.printable import printable
 from ..findings import Finding, NotEnough
+from ..wording import fraction
 from . import chance
 from .chance import Tested
-from .series import DAY, Hours, percent
+from .series import DAY, Hours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ def _test(lines: Sequence[Line], one: int, other: int, daily: Floats, span: tupl
         metric="rtt",
         line=one,
         claim=(
-            f"Round trips take {percent(chance.parts(effect)[0])} longer than those of {than} in the same hours,"
+            f"Round trips take {fraction(chance.parts(effect)[0])} longer than those of {than} in the same hours,"
             f" over {len(daily)} days in common."
         ),
         effect=effect,

@@ -13,9 +13,10 @@ import numpy as np
 from scipy.stats import kendalltau, norm, rankdata, theilslopes
 
 from ..findings import Estimate, Finding, NotEnough
+from ..wording import fraction
 from . import chance
 from .chance import Tested
-from .series import DAY, percent
+from .series import DAY
 
 if TYPE_CHECKING:
     from ..tables import Floats, Ints
@@ -91,8 +92,8 @@ def _finding(line: int, days: Ints, level: Floats, slope: float, moved: tuple[fl
         metric="rtt",
         line=line,
         claim=(
-            f"Round trips grow {word} by {percent(abs(float(np.expm1(slope))))} a day,"
-            f" by {percent(abs(chance.parts(effect)[0]))} over {len(days)} days."
+            f"Round trips grow {word} by {fraction(abs(float(np.expm1(slope))))} a day,"
+            f" by {fraction(abs(chance.parts(effect)[0]))} over {len(days)} days."
         ),
         effect=effect,
         n=len(days),

@@ -21,7 +21,7 @@ from .chance import Tested
 
 if TYPE_CHECKING:
     from ..tables import Flags, Floats, Ints, Journals
-    from .losses import Loss
+    from .lost import Loss
 
 STANDARD = (60.0, 300.0, 350.0)
 """Seconds after which common devices forget: proxies, firewalls, and cloud load balancers and NAT gateways."""

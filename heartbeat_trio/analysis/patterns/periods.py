@@ -16,11 +16,12 @@ import numpy as np
 from scipy.stats import binom
 
 from ..findings import Estimate, Finding, NotEnough
+from ..wording import seconds
 from .chance import Tested, parts
 from .series import DAY, HOUR
 
 if TYPE_CHECKING:
-    from .losses import Loss
+    from .lost import Loss
 
 FEW = 5
 """Losses that show a period."""
@@ -98,8 +99,8 @@ def _ages(line: int, lost: list[Loss], interval: float) -> Tested:
 def _age_finding(line: int, chosen: list[Loss], n: int, p: float) -> Finding:
     ages = np.array([loss.age for loss in chosen])
     low, period, high = (float(each) for each in np.quantile(ages, [0.025, 0.5, 0.975]))
-    spread = f"{duration(low)} to {duration(high)}"
-    claim = f"{len(chosen)} of {n} losses came when the connection was {duration(period)} old ({spread})."
+    spread = f"{seconds(low)} to {seconds(high)}"
+    claim = f"{len(chosen)} of {n} losses came when the connection was {seconds(period)} old ({spread})."
     effect = Estimate(value=period, low=low, high=high, n=len(chosen))
     return _finding(line, claim, effect, [loss.at for loss in chosen], p, is_age=True)
 
@@ -138,8 +139,8 @@ def _clock_finding(
     chosen = after <= period / PARTS
     spread = float(np.std(after[chosen]))
     when = float(np.median(after[chosen]) + phase) % period
-    place = f"at {_clock_text(when)} UTC" if period == DAY else f"{duration(when)} into each {duration(period)} of UTC"
-    claim = f"{int(np.sum(chosen))} of {len(at)} losses came every {duration(period)}, {place}."
+    place = f"at {_clock_text(when)} UTC" if period == DAY else f"{seconds(when)} into each {seconds(period)} of UTC"
+    claim = f"{int(np.sum(chosen))} of {len(at)} losses came every {seconds(period)}, {place}."
     effect = Estimate(value=float(period), low=period - 2 * spread, high=period + 2 * spread, n=int(np.sum(chosen)))
     return _finding(line, claim, effect, at[chosen].tolist(), p, is_age=False)
 
@@ -163,14 +164,5 @@ def _finding(line: int, claim: str, effect: Estimate, at: list[float], p: float,
     )
 
 
-def _clock_text(seconds: float) -> str:
-    return f"{int(seconds // 3600):02}:{int(seconds % 3600 // 60):02}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    if seconds < 2 * HOUR:
-        return f"{seconds / 60:.3g} min"
-    return f"{seconds / HOUR:.4g} h" if seconds < 3 * DAY else f"{seconds / DAY:.3g} days"
+def _clock_text(time: float) -> str:
+    return f"{int(time // 3600):02}:{int(time % 3600 // 60):02}"

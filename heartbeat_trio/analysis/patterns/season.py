@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..findings import Estimate, Finding, NotEnough
+from ..wording import WEEKDAYS, fraction
 from . import chance
-from .series import Hours, by_day, hours, offsets, percent
+from .series import Hours, by_day, hours, offsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,7 +39,6 @@ FEW_MISSES = 10
 """Misses of a line below which there is no point in asking when they come."""
 MORE_MISSES = 0.001
 """Share of pings by which misses must rise to be worth a claim."""
-NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 Kind = Literal["hour", "weekday"]
 Metric = Literal["rtt", "misses"]
@@ -275,15 +275,15 @@ def _claim(test: SeasonTest, numbers: list[int], effect: Estimate, n: int) -> st
     unit = "days" if test.kind == "hour" else "weeks"
     rest = "the rest of the day" if test.kind == "hour" else "the rest of the week"
     value, low, high = chance.parts(effect)
-    interval = f"(95 %: {percent(low)} to {percent(high)}; {n} {unit})"
+    interval = f"(95 %: {fraction(low)} to {fraction(high)}; {n} {unit})"
     if test.metric == "rtt":
-        return f"Round trips take {percent(value)} longer {when} than in {rest} {interval}."
+        return f"Round trips take {fraction(value)} longer {when} than in {rest} {interval}."
     return f"Pings go unanswered {1 + value:.3g} times as often {when} as in {rest} {interval}."
 
 
 def _when(test: SeasonTest, numbers: list[int]) -> str:
     if test.kind == "weekday":
-        return f"on {' and '.join(NAMES[number] for number in numbers)} ({test.zone})"
+        return f"on {' and '.join(WEEKDAYS[number] for number in numbers)} ({test.zone})"
     spans = [f"{low:02}:00 to {(high + 1) % 24:02}:00" for low, high in chance.runs(numbers, 24)]
     return f"from {' and '.join(spans)} {test.zone}"
 

@@ -122,8 +122,3 @@ def by_day(table: Hours, values: Floats) -> tuple[Ints, Floats]:
     matrix = np.full((len(days), 24), np.nan)
     matrix[row, table.hour % 24] = values
     return days, matrix
-
-
-def percent(fraction: float) -> str:
-    """A fraction as a percentage, with a digit more where it is small."""
-    return f"{100 * fraction:.0f} %" if abs(fraction) >= 0.1 else f"{100 * fraction:.2g} %"

@@ -15,10 +15,11 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ..findings import Finding, NotEnough
+from ..wording import fraction, moment
 from . import chance
 from .chance import Tested
 from .location import locate
-from .series import HOUR, percent
+from .series import HOUR
 
 if TYPE_CHECKING:
     from ..tables import Floats, Ints
@@ -66,11 +67,6 @@ def levels(table: Hours, level: Floats) -> Level:
     """Those hours that have a median. ``level``: without the hours of the day that are slower."""
     known = ~np.isnan(level)
     return Level(table.hour[known], table.begin[known], level[known])
-
-
-def days_of(series: Level) -> int:
-    """How many days have at least half of their hours."""
-    return int(np.sum(np.unique(series.hour // 24, return_counts=True)[1] >= DAY_HOURS))
 
 
 def changes(series: Level, quarters: Hours, rng: np.random.Generator) -> tuple[list[Change], list[float]]:
@@ -159,13 +155,12 @@ def _finding(line: int, change: Change, before: Level, after: Level) -> Finding 
     was, now = (float(np.exp(np.median(part.level))) for part in (before, after))
     agree = all(moved[0] * (b - a) >= moved[0] ** 2 / 2 for a, b in _agreement(before, after))
     word = "longer" if moved[0] > 0 else "shorter"
-    when = np.datetime_as_string(np.datetime64(int(change.at), "s"), unit="m").replace("T", " ")
     return Finding(
         kind="step",
         metric="rtt",
         line=line,
         claim=(
-            f"Since {when} UTC round trips take {percent(abs(effect.value))} {word}: {1e3 * now:.3g} ms after"
+            f"Since {moment(change.at)} round trips take {fraction(abs(effect.value))} {word}: {1e3 * now:.3g} ms after"
             f" {1e3 * was:.3g} ms ({len(before)} hours before, {len(after)} after)."
         ),
         effect=effect,
@@ -189,7 +184,6 @@ def _agreement(before: Level, after: Level) -> list[tuple[float, float]]:
     return pairs if len(pairs) == 2 else [(0.0, 0.0)]
 
 
-def missing(line: int, series: Level) -> NotEnough | None:
+def missing(line: int, days: Ints) -> NotEnough | None:
     """That there are not enough days."""
-    have = days_of(series)
-    return None if have >= DAYS else NotEnough(kind="step", line=line, have=have, need=DAYS, unit="days")
+    return None if len(days) >= DAYS else NotEnough(kind="step", line=line, have=len(days), need=DAYS, unit="days")

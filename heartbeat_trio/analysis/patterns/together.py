@@ -27,15 +27,16 @@ from scipy.stats import poisson
 from ...observe.printable import printable
 from ..findings import Finding
 from ..statistics import wilson
+from ..wording import fraction
 from .chance import Tested
-from .series import HOUR, percent
+from .series import HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ..findings import Estimate
     from ..tables import Floats, Journals
-    from .losses import Loss
+    from .lost import Loss
 
 APART = 10.0
 """Seconds between the beginnings of outages that are one event."""
@@ -255,10 +256,10 @@ def _finding(
     whose = f"at {name}" if name else "at several venues"
     blame = "that points to the venue rather than to us" if name else "what these venues share is the likely cause"
     claim = (
-        f"{len(apart)} times several clients or connections were lost {whose} at once, {percent(share)} of all outages"
+        f"{len(apart)} times several clients or connections were lost {whose} at once, {fraction(share)} of all outages"
         f" there: {blame}."
         if scope.side == "venue_wide"
-        else f"{len(apart)} times all connections of {name} were lost at once, {percent(share)} of its outages: its own"
+        else f"{len(apart)} times all connections of {name} were lost at once, {fraction(share)} of its outages: its own"
         " machine, its network or the way out is the likely cause, not the venues."
     )
     finding = _record(scope.side, claim, _share(inside, total, len(apart)), apart, p, span, lines)
@@ -324,7 +325,7 @@ def _stall_finding(
     mine = np.isin(cells.line, lines)
     ours, sent = int(cells.ours[mine].sum()), max(1, int(cells.sent[mine].sum()))
     claim = (
-        f"The program of {printable(client)} did not run as it should in {len(hours)} hours ({percent(ours / sent)} of its"
+        f"The program of {printable(client)} did not run as it should in {len(hours)} hours ({fraction(ours / sent)} of its"
         " pings): no peer is blamed for these."
     )
     effect = _share(ours, sent, len(hours))
