@@ -21,6 +21,10 @@ LastStep = Literal["none", "probe", "resubscribe", "reconnect"]
 PingSchedule = Literal["every", "inbound_idle", "outbound_idle", "negotiated", "never"]
 
 
+LARGEST = 1e300
+"""What a policy may say at most, so that no sum or product of its numbers is beyond all floats."""
+
+
 def symbol_list(subscribe: Iterable[str]) -> tuple[str, ...]:
     """The symbols that somebody wants to subscribe to.
 
@@ -32,20 +36,25 @@ def symbol_list(subscribe: Iterable[str]) -> tuple[str, ...]:
     return tuple(subscribe)
 
 
+def _shown(value: object) -> str:
+    """A value for a message. An integer may have more digits than Python writes."""
+    return hex(value)[:64] + "..." if isinstance(value, int) and abs(value) > LARGEST else repr(value)
+
+
 def _require(policy: object, field: str, *, minimum: float, exclusive: bool = False, maximum: float = math.inf) -> None:
     """Raise `ConfigError` unless the field is a finite number in its range."""
     value = getattr(policy, field)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
     if not number or value < minimum or value > maximum or (exclusive and value == minimum):
         lower = f"greater than {minimum:g}" if exclusive else f"at least {minimum:g}"
         upper = "" if maximum == math.inf else f" and at most {maximum:g}"
-        raise ConfigError(f"{type(policy).__name__}.{field} = {value!r} must be a number {lower}{upper}")
+        raise ConfigError(f"{type(policy).__name__}.{field} = {_shown(value)} must be a number {lower}{upper}")
 
 
 def _require_whole(policy: object, field: str, *, minimum: int) -> None:
     value = getattr(policy, field)
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise ConfigError(f"{type(policy).__name__}.{field} = {value!r} must be a whole number of at least {minimum}")
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= LARGEST:
+        raise ConfigError(f"{type(policy).__name__}.{field} = {_shown(value)} must be a whole number of at least {minimum}")
 
 
 def _require_flag(policy: object, field: str) -> None:

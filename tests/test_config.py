@@ -36,6 +36,7 @@ from heartbeat_trio.policies import BalancerPolicy, RedundantPolicy, RotationPol
         (HeartbeatPolicy, "max_missed_pongs", 2.5),
         (HeartbeatPolicy, "liveness", "often"),
         (HeartbeatPolicy, "max_pongless", -1),
+        (HeartbeatPolicy, "max_pongless", 1e301),
         (BackoffPolicy, "initial", 0),
         (BackoffPolicy, "factor", 0.5),
         (BackoffPolicy, "maximum", 0.5),
@@ -104,6 +105,14 @@ def test_impossible_policy_names_field_and_value(policy: type[Any], field: str, 
 
     assert f"{policy.__name__}.{field} = {value!r}" in str(caught.value)
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("field", ["ping_interval", "max_missed_pongs", "max_probes", "max_pongless"])
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_integers_beyond_all_floats_are_refused(field: str, digits: int) -> None:
+    """Also one that Python would not even write out: no arithmetic with it can fail later."""
+    with pytest.raises(ConfigError, match=rf"HeartbeatPolicy\.{field} = 0x[0-9a-f]+\.\.\. must be"):
+        HeartbeatPolicy(**{field: 10**digits})
 
 
 @pytest.mark.parametrize(
