@@ -1,4 +1,4 @@
-"""What both commands share: signals, token files, and where lines go."""
+"""What the commands share: signals, token files, and where lines go."""
 
 from __future__ import annotations
 
