@@ -2,17 +2,18 @@
 
 A map of the package, from the bottom up; a module imports only what stands above it:
 
-- `exceptions`, `events`, `config`: what goes wrong, what happens, and what you may choose;
+- `events`, `exceptions`, `config`, `policies`: what happens, what goes wrong, and what you may choose;
 - `sansio`: every decision, without I/O or clock: heartbeat, detector, cause, latency, quality, gate, silence, backoff, ...;
 - `protocol`: bytes to messages and back: the line protocol, the operations over WebSocket, WebSocket frames, and the
-  `dialects` of exchanges;
+  dialects of exchanges, of which `dialects` has those that come with the package; `endpoint`: where to connect;
 - `transports`: Trio streams that carry messages: TCP, TLS, WebSocket with two engines;
-- `connection`: one connection and its three tasks, `pulse`: its pinger; `supervisor`: connect, run, lose, back off;
+- `connection`: one connection and its three tasks, of which `pulse` pings and `monitor` tells; `supervisor`: connect, run,
+  lose, back off;
 - `session`: what survives, with `feed`, its quotes, and `gate`, which says whether they may be traded on;
 - `redundant`: one feed over several lines, which are rotated; `fleet`: many sessions, which share their venues' limits;
 - `balancer`: several sessions, and orders that go to the best of them, with `courier`, which carries those;
-- `server`: a quote server; `journal`: what went wrong, on disk; `testing`: a virtual network and scripted peers;
-- `observe` and `cli`: what people see, and alerts.
+- `server`: a quote server; `observe`: what people see, and alerts; `journal`: what went wrong, on disk; `analysis`: what
+  weeks of it say; `testing`: a virtual network, scripted peers, simulated exchanges, made-up journals; `cli`: the commands.
 """
 
 from .balancer import Balancer, open_balancer

@@ -214,7 +214,7 @@ def watch(
     ----------
     urls
         Where to connect: tcp://host:port, tcps://, ws://host:port/path, wss://. Options stand in the fragment:
-        #dialect=okx-v5 (see the command dialects; well-known hosts pick theirs), #engine=trio-websocket.
+        #dialect=okx-v5 (see the command dialects; well-known hosts pick theirs), #engine=trio-websocket, #deflate=on.
     subscribe
         Symbols, comma separated; without any it only pings.
     ping_interval
@@ -316,7 +316,7 @@ def journal(
 
     Example: heartbeat-trio journal ./journal --since 2h --cause LOCAL_STALL
 
-    Exit codes: 0 success; 2 usage.
+    Exit codes: 0 success, or the reader of the output has gone; 1 the output cannot be written; 2 usage; 130 Ctrl-C.
 
     Parameters
     ----------
@@ -345,7 +345,7 @@ def dialects(name: str | None = None, *, file: Path | None = None, output: Liter
 
     Example: heartbeat-trio dialects okx-v5
 
-    Exit codes: 0 success; 2 usage, or a wrong file.
+    Exit codes: 0 success, or the reader of the output has gone; 1 the output cannot be written; 2 usage, or a wrong file.
 
     Parameters
     ----------

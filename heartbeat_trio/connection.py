@@ -3,7 +3,10 @@
 - **reader**: bytes in, messages out. Pings are answered and pongs recorded first; then data goes to the inbox. It waits for
   bytes and for nothing else.
 - **pinger**: a pure timer, which sends pings and judges the missing pongs; see `pulse`.
-- **monitor**: sleeps until something is to be told: what the inbox dropped, or that a clock jumped; see `monitor`.
+- **monitor**: sleeps until something is to be told: what the inbox dropped, that a clock jumped or our loop stalled; see
+  `monitor`.
+
+What is sent is written at once by whoever sends it; a writer task works only while the socket is full: `transports.output`.
 """
 
 from __future__ import annotations

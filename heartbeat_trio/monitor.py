@@ -1,7 +1,8 @@
 """The monitor's side of a connection: it sleeps until something is to be told, and tells it.
 
-That is what the inbox dropped, at most once a second, and that a clock jumped, at once: then the peer is asked at once, too.
-One task per process looks at the clocks, not one per connection: see `transports.clock_watch`.
+That is what the inbox dropped, at most once a second, and, at once, that our own loop stalled or that a clock jumped, after
+which the peer is asked at once, too. One task per process looks at the clocks, not one per connection: see
+`transports.clock_watch`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The pinger's side of a connection: a pure timer over `sansio.heartbeat`, evidence for its verdicts, each ping's record.
 
-It sleeps until `Heartbeat.next_deadline()`, which the reader moves; a blocked send does
-not extend it, because a ping is only put into the output buffer.
+It sleeps until `Heartbeat.next_deadline()`, which the reader moves; a blocked send does not extend it, because a ping is
+only put into the output buffer.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from heartbeat_trio.observe.text import printable
 from heartbeat_trio.protocol.venue_records import ALIASES, venue_names
 from heartbeat_trio.sansio.quality import ConnectionQuality
 from heartbeat_trio.server.recorded import HEADER, RECORDED
-from heartbeat_trio.testing import ExchangeSimulator
+from heartbeat_trio.testing import ExchangeSimulator, make_up_journal
 from heartbeat_trio.transports.evidence import listen_tcp
 from tests.test_recovery import QUICK, running, running_server
 
@@ -261,6 +261,22 @@ def test_a_full_disk_is_told_once() -> None:
         command = [*COMMAND, "watch", f"tcp://{listening['tcp']}", *QUICK, "--duration", "1", "--output", "json"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=10, check=False)
     assert (0, "warning: nothing more is shown: No space left on device\n") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("command", [("dialects",), ("journal",), ("analyze",), ("analyze", "--schema")])
+def test_what_cannot_be_shown_is_a_failure(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Of commands that end by themselves: one line, and exit code 1."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    if command in {("journal",), ("analyze",)}:
+        make_up_journal(tmp_path, days=0.01, endpoints=("ws://a.example/",), seed=1)
+        command = (*command, str(tmp_path))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*COMMAND, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+
+    assert 1 == done.returncode
+    assert done.stderr.endswith("No space left on device\n")
+    assert "Traceback" not in done.stderr
 
 
 class Stuck:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -16,6 +17,7 @@ from heartbeat_trio.exceptions import GateClosed
 from heartbeat_trio.server import MemoryOrderBook, QuoteServer, SyntheticSource, serve_quotes
 from heartbeat_trio.session import open_session
 from heartbeat_trio.testing import ScriptedPeer, VirtualNetwork
+from tests.test_architecture import LAYERS, PACKAGE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -116,8 +118,19 @@ async def test_trading_stops_when_the_gate_closes(autojump_clock: MockClock, cap
 
 
 def test_every_file_it_names_exists() -> None:
-    """Tests, scripts and modules."""
+    """Tests and scripts."""
     for name in re.findall(r"`((?:tests|scripts)/[\w/]+(?:\.py)?)`", README):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
-        assert (ROOT / "heartbeat_trio" / name).is_dir(), name
+
+
+def test_the_map_has_every_module_in_its_place() -> None:
+    """All of the layers, from the bottom up; and what it names within a folder is there."""
+    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", README.partition("## The map")[2], re.MULTILINE)
+    places = [[LAYERS.index(name) for name in re.findall(r"`(\w+)(?:\.py|/)`", where)] for where, _ in rows]
+
+    assert [*range(len(LAYERS) - 1)] == sorted(place for row in places for place in row)  # all but __main__
+    assert all(max(row) < min(following) for row, following in pairwise(places))
+    for where, what in rows:
+        folder = PACKAGE / where.strip("`/")
+        for name in re.findall(r"`([\w*.]+)/?`", what) if folder.is_dir() else ():
+            assert [*folder.glob(name)] or [*folder.glob(f"{name}.py")], f"{where} {name}"

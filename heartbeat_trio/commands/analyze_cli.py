@@ -23,7 +23,8 @@ def analyze(
 
     Example: heartbeat-trio analyze ./journal --zone Europe/Berlin --html report.html
 
-    Exit codes: 0 a report was made, or the reader of the output has gone; 2 usage, or there is nothing to read.
+    Exit codes: 0 a report was made, or the reader of the output has gone; 1 the output cannot be written; 2 usage, there is
+    nothing to read, or the page cannot be written; 130 Ctrl-C.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455) bytes to events and back, on either side; wsproto does the handshake and the frames.
+"""WebSocket (RFC 6455) bytes to events and back, on either side. Whole messages are read by `lane`, all else by wsproto.
 
 No I/O: feed what was read to `WebSocketProtocol.receive_data`, act on the events, send the bytes that the other methods
 return. Pings and closes are not answered here, so that the caller decides what is sent when; `TRANSITIONS` says what is

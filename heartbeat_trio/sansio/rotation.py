@@ -1,4 +1,4 @@
-"""When a line is replaced by a new connection, make before break. Pure; `rotation` performs it.
+"""When a line is replaced by a new connection, make before break. Pure; `rotating` performs it.
 
 A replacement is wanted when the connection comes near the age at which its server closes it, when somebody says so
 (`request`), and when it has been DEGRADED for too long. The new line then has some time to connect, subscribe and deliver;

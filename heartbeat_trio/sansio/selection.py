@@ -10,10 +10,9 @@ later than after 120 s. Two means of 24 without the sixths: every tenth day, 1 t
 late. At sigma .5 it does not suffice: every second day, 2 %. 22, because 24 pings fit into 120 s, and the confirmations take
 the last three of them.)
 
-A switch for *quality* must be worth it,
-be confirmed, and be rare; a switch away from an endpoint that *fails* is immediate. Who failed is ejected: for longer each
-time, never the last one, and with a handicap on its return. `TRANSITIONS` says how far each endpoint can be relied on;
-among those equally reliable the lowest score wins.
+A switch for *quality* must be worth it, be confirmed, and be rare; a switch away from an endpoint that *fails* is immediate.
+Who failed is ejected: for longer each time, never the last one, and with a handicap on its return. `TRANSITIONS` says how
+far each endpoint can be relied on; among those equally reliable the lowest score wins.
 """
 
 from __future__ import annotations

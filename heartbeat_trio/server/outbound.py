@@ -1,4 +1,4 @@
-"""What one client has been sent, and what it gets next when its socket was full. Pure.
+"""What a client that is not in step with others has been sent, and what it gets next. Pure.
 
 A client needs no queue of its own: the ring of each symbol holds the quotes, and a cursor says how far the client is. So a
 thousand slow clients cost a thousand cursors. What a policy skips is announced in place, before the symbol's next quote.
