@@ -112,16 +112,18 @@ def measure(scheme: str, *, rate: float, seconds: float) -> Truth:
             times: dict[str, tuple[float, float, float]] = json.loads(peer.stdout.readline())
         finally:
             peer.kill()
-    errors: dict[bool, list[float]] = {True: [], False: []}
+    exact: list[float] = []
     beyond: list[float] = []
+    inexact: list[float] = []
     for pong in pongs:
         came, begun, left = times[nonces[pong.ping - 1]]
-        if pong.rtt is not None:
-            errors[pong.is_exact].append(pong.rtt - (begun - came))
-        if pong.rtt is not None and pong.is_exact:
+        if pong.rtt is None:
+            continue
+        (exact if pong.is_exact else inexact).append(pong.rtt - (begun - came))
+        if pong.is_exact:
             beyond.append(pong.rtt - (left - came))
     local = sorted(pong.local or 0.0 for pong in pongs)
-    return Truth(sorted(errors[True]), sorted(beyond), sorted(errors[False]), local, quotes)
+    return Truth(sorted(exact), sorted(beyond), sorted(inexact), local, quotes)
 
 
 def why_no_link() -> str | None:
