@@ -70,22 +70,6 @@ async def test_an_interrupt_or_an_exit_in_the_body_comes_out_bare(error: Keyboar
     assert error is caught.value
 
 
-async def test_an_exit_hides_no_crash() -> None:
-    """Both are kept, as with any other exception of the body."""
-
-    async def crash() -> None:
-        await trio.lowlevel.checkpoint()
-        raise ZeroDivisionError
-
-    with pytest.RaisesGroup(SystemExit, ZeroDivisionError):
-        async with open_background() as background:
-            background.start_soon(crash, name="crash")
-            try:
-                await trio.sleep_forever()
-            finally:
-                raise SystemExit(3)
-
-
 async def test_a_crash_in_the_background_is_an_internal_error() -> None:
     """What nobody expected is a bug of ours, and says so."""
 
@@ -101,20 +85,21 @@ async def test_a_crash_in_the_background_is_an_internal_error() -> None:
     assert pytest.RaisesGroup(ZeroDivisionError).matches(caught.value.__cause__)
 
 
-async def test_a_crash_and_a_users_error_are_both_kept() -> None:
-    """Neither may hide the other."""
+@pytest.mark.parametrize("error", [KeyError("while leaving"), SystemExit(3)])
+async def test_a_crash_and_a_users_error_are_both_kept(error: KeyError | SystemExit) -> None:
+    """Neither may hide the other, nor may an exit."""
 
     async def crash() -> None:
         await trio.lowlevel.checkpoint()
         raise ZeroDivisionError
 
-    with pytest.RaisesGroup(KeyError, ZeroDivisionError):
+    with pytest.RaisesGroup(type(error), ZeroDivisionError):
         async with open_background() as background:
             background.start_soon(crash, name="crash")
             try:
                 await trio.sleep_forever()
             finally:
-                raise KeyError("while leaving")
+                raise error
 
 
 async def test_leaving_cancels_the_tasks() -> None:

@@ -238,6 +238,23 @@ async def test_what_has_not_left_on_a_failing_line_leaves_on_another(autojump_cl
         assert len(unsent) <= len(book.copies)
 
 
+async def test_the_next_order_leaves_at_the_instant_of_the_verdict(autojump_clock: MockClock) -> None:
+    """Of orders each millisecond, the first that finds the line lost is on the other one at once: nothing is waited for."""
+    async with balancing("a", "b", book=shared()) as (balancer, servers):
+        best = best_of(balancer)
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(partial(settle, balancer), order(number))
+                await trio.sleep(0.001)
+                if number == 50:
+                    servers.net.host(best).reset_all()
+        [switch] = [event for event in await events_of(balancer) if isinstance(event, Switched) and event.old]
+        sent = [(each.sent_at, each.created_at) for each in balancer.orders() if each.endpoint != url(best)]
+        assert (url(best), "lost") == (switch.old, switch.reason)
+        assert 39 == len(sent)  # the reset is under way for 10 ms
+        assert [max(switch.at, created) for _, created in sent] == [at for at, _ in sent]
+
+
 async def test_cancelled_behind_a_full_socket(autojump_clock: MockClock) -> None:
     """What has left meanwhile is not taken back; what has not never leaves; and all that is asked for again goes once."""
     book, orders = shared(), [order(number) for number in range(6000)]

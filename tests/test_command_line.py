@@ -485,8 +485,8 @@ def test_watching_an_exchange_that_has_no_ping() -> None:
         thread.join(5)
     events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
     assert (0, "") == (done.returncode, done.stderr)
-    assert ["connecting", "connected"] == events[:2]
-    assert "subscribed" in events  # before its first pong or after it
+    # The first pong may come before it.
+    assert ["connecting", "connected", "subscribed"] == [event for event in events if event != "pong"][:3]
     assert {"pong_missed", "lost", "beat_missed"}.isdisjoint(events)
     assert max(answered) >= 3
 

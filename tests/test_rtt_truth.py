@@ -19,7 +19,8 @@ def test_under_a_flood_with_a_slow_consumer(scheme: str) -> None:
 
     assert truth.quotes > 30_000
     assert truth.share >= 0.25
-    assert percentile(truth.exact, 95) < 0.002  # of 60 samples; scripts/bench rtt looks at the 99th of many more
+    assert percentile(truth.exact, 95) < 0.002  # the peer, too, sometimes waits for a core, which the line below leaves out
+    assert percentile(truth.beyond, 99) < 0.002
     assert truth.exact[0] > -0.0005  # nothing is faster than the wire
 
 
@@ -28,10 +29,11 @@ def test_under_a_flood_with_a_slow_consumer(scheme: str) -> None:
 def test_over_a_long_link(scheme: str) -> None:
     """25 ± 5 ms each way: what we measure is within 2 ms of the link's own log."""
     pongs = measure_over_link(scheme, seconds=3, delay=25, jitter=5, seed=1)
-    exact = sorted(rtt - truth for rtt, truth, is_exact in pongs if is_exact)
+    exact = sorted(rtt - least for rtt, (least, _), is_exact in pongs if is_exact)
+    past_most = sorted(rtt - most for rtt, (_, most), is_exact in pongs if is_exact)
 
     assert len(exact) > 30
-    # The link's process, too, sometimes waits for a core, before it logs what it has passed on as well as after.
-    assert exact[0] > -0.002
-    assert percentile(exact, 5) > -0.0005
+    assert exact[0] > -0.0005  # nothing is faster than the wire
+    # The link's process, too, sometimes waits for a core: before it sees a ping, and before it logs what it has passed on.
     assert percentile(exact, 95) < 0.002
+    assert percentile(past_most, 5) > -0.0005

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from tests.benchmarks import fanout, idle
 from tests.benchmarks.speed import PARTS, as_json, measure
+from tests.support.fanout_servers import Job
 from tests.support.speed.child import finish, run, start
 from tests.support.speed.figures import Spread, Table, machine, ratio
 from tests.support.speed.parts.common import OURS, PEERS, Scale
@@ -18,7 +21,7 @@ pytestmark = pytest.mark.alone
 
 TINY = Scale(rounds=1, work=0.01, peers=frozenset())
 APART = ("fan-out", "idle")
-"""Benchmarks of their own, with tests of their own."""
+"""Benchmarks of their own, which are run below."""
 
 
 def test_every_part_tells_of_us() -> None:
@@ -57,6 +60,43 @@ def calls_of(module: str) -> list[tuple[str, dict[str, Any]]]:
         (f"{module}:scenario", {"what": "memory", "connections": 2}),
         (f"{module}:scenario", {"what": "detect", "how": "kill", "lines": 2, "limit": 2, "warm": 0.1}),
     ]
+
+
+def test_fan_out_in_small() -> None:
+    """Each server that is installed sends all that it has to, ours beside one that stalls too, and the tables say so."""
+    job = Job(clients=3, symbols=2, ticks=10, interval=0.002)
+    with ThreadPoolExecutor(len(fanout.PEERS) + 2) as pool:
+        stalling = pool.submit(fanout.measure_stall, 3, 1)
+        stepping = pool.submit(fanout.measure_step, 3, 2, 60, 1)
+        rows = [row for made in pool.map(lambda peer: fanout.measure([peer], job, 1), fanout.PEERS) for row in made]
+        stall, step = stalling.result(), stepping.result()
+
+    missing = {row.peer for row in rows if row.times is None}
+    assert missing == {peer for peer in fanout.PEERS if not is_installed(peer.split(".")[0].split(",")[0])}
+    assert all(min(row.times) > 0 for row in rows if row.times)
+    assert (0 <= stall.missed < 1, stall.alone > 0, stall.beside > 0, step.longest > 0) == (True,) * 4
+    text, told = fanout.as_text(rows, stall, [step]), json.loads(fanout.as_json(rows, stall, [step]))
+    assert [row["peer"] for row in told["cost"]] == fanout.PEERS
+    assert all(f" | {peer} | " in text for peer in fanout.PEERS)
+
+
+def test_quiet_connections_in_small(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each kind that is installed is pinged and answered, and the table has a row of each."""
+    figures = [idle.Figures(kind, 0.2) for kind in ("bare", "ours", "session")]
+    figures += [idle.Figures(kind, 0.2) for kind, module in idle.PEERS.items() if is_installed(module)]
+    with idle.serving() as port, ThreadPoolExecutor(len(figures)) as pool:
+        list(pool.map(lambda each: idle.measure(each, port, 3, 1), figures))
+
+    assert all(cost > 0 for each in figures for cost in each.costs)
+    assert {1} == {len(samples) for each in figures for samples in (each.costs, each.memory)}
+    idle.show(figures, 3)
+    rows = capsys.readouterr().out
+    assert all(f"| {kind} | " in rows for kind in ("bare", "ours", "session", *idle.PEERS))
+
+
+def is_installed(peer: str) -> bool:
+    """Ours is, and so is what it needs."""
+    return peer in (fanout.OURS, "bare send") or importlib.util.find_spec(peer.replace("-", "_")) is not None
 
 
 def test_what_hangs_is_cut_off() -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..journal.records import FATES
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -40,7 +42,7 @@ class Figures:
         """What a stretch of life says."""
         samples = [np.nan if each.sample is None else each.sample for each in decisions]
         self.sent.append(np.array(pings, dtype=np.float64))
-        self.put([each.at for each in decisions], [each.fate[0] for each in decisions], samples)
+        self.put([each.at for each in decisions], [FATES[each.fate] for each in decisions], samples)
 
     def put(self, at: Any, fate: Any, sample: Any) -> None:  # noqa: ANN401 - whatever numpy takes
         """Decisions, by column."""

@@ -74,7 +74,8 @@ class MadeUpSession:
         self._policy = line.recipe.heartbeat
         self.name = name
         self._begin, self._end, self._shift = begin, end, shift
-        self._restarts = Restarts(RestartPolicy(), BackoffPolicy())
+        self._restart_policy = RestartPolicy()
+        self._restarts = Restarts(self._restart_policy, BackoffPolicy())
         self.connections = 0
         self._times: list[float] = []
         self._lines: list[str] = []
@@ -85,7 +86,6 @@ class MadeUpSession:
         self.losses: list[TrueLoss] = []
         self.kills: list[TrueKill] = []
         self.survived = 0.0
-        self._restart_policy = RestartPolicy()
 
     # -- the session ---------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from ..journal.records import FATES
 from ..sansio.quality import WINDOW
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-COUNTED = {"answered": "a", "late": "l", "missed": "m", "voided": "v", "cancelled": "c"}
+COUNTED = ("answered", "late", "missed", "voided", "cancelled")
 PLACES = (50, 95, 99)
 LATENCIES = ("avg", "p50", "p95", "p99", "min", "max")
 OWN = {"p50": "0.08", "p99": "0.21", "max": "0.3"}
@@ -79,8 +80,8 @@ class Statistics:
         order = np.argsort(at, kind="stable")
         at, fate, sample = at[order], fate[order], sample[order]
         columns = {"sent": self.counts["sent"] + np.searchsorted(np.sort(sent), minutes, side="right")}
-        for name, letter in COUNTED.items():
-            columns[name] = self.counts[name] + np.searchsorted(at[fate == letter], minutes, side="right")
+        for name in COUNTED:
+            columns[name] = self.counts[name] + np.searchsorted(at[fate == FATES[name]], minutes, side="right")
         self.counts = Counter({name: int(column[-1]) for name, column in columns.items()})
         columns["missed"] = columns["missed"] - columns["late"]
         columns["in_flight"] = columns["sent"] - sum(columns[name] for name in COUNTED)

@@ -270,7 +270,7 @@ def _moments(rng: Random, per_day: float, length: float) -> Iterator[float]:
 
 def _draw_outages(plant: Outages, rng: Random, length: float) -> Iterator[Outage]:
     moments = [(at, max(1.0, rng.expovariate(1 / plant.mean_length))) for at in _moments(rng, plant.per_day, length)]
-    moments += [(DAY * day, seconds) for day, seconds in plant.at]
+    moments += [(DAY * day, seconds) for day, seconds in plant.at if DAY * day < length]
     for begin, seconds in moments:
         trouble = rng.choice(plant.causes)
         yield Outage(begin, begin + seconds, trouble, venue_wide=plant.venue_wide, healed=begin + seconds)

@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -227,7 +228,7 @@ class Outages:
         causes: What happens: one of them each time.
         venue_wide: Whether all endpoints have them at the same time; else each has its own.
         endpoint: Whose; None: everybody's.
-        at: Exact ones besides: days after the start, and seconds.
+        at: Exact ones besides: days after the start, and seconds. Those after the journal's end are left out.
 
     Troubles (stalls and restarts too) are kept four minutes apart on a line, so that each is itself: of those that would be
     closer, the later one is left out, or the one that is not `venue_wide`. `Truth.outages` has what is left.
@@ -248,6 +249,8 @@ class Outages:
             raise ConfigError(f"Outages.endpoint = {self.endpoint!r} must be None where they are venue_wide")
         if not self.causes or not set(self.causes) <= set(get_args(Trouble)):
             raise ConfigError(f"Outages.causes = {self.causes!r} must be some of {', '.join(get_args(Trouble))}")
+        if not all(0 <= day < inf and 0 < seconds < inf for day, seconds in self.at):
+            raise ConfigError(f"Outages.at = {self.at!r} must be pairs of days, at least 0, and seconds above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,7 +367,7 @@ def _check_policy(policy: HeartbeatPolicy) -> None:
 
 def _restarts(moments: Sequence[float], days: float) -> tuple[float, ...]:
     edges = [0.0, *sorted(moments), days]
-    if any(later - earlier < 2 * PAUSE / DAY for earlier, later in pairwise(edges)):
+    if not all(later - earlier >= 2 * PAUSE / DAY for earlier, later in pairwise(edges)):
         raise ConfigError(f"client_restarts = {tuple(moments)!r} must be days of the journal, and apart from each other")
     return tuple(DAY * moment for moment in edges[1:-1])
 

@@ -30,11 +30,11 @@ def describe(truth: Truth) -> dict[str, float]:
 def describe_link(scheme: str, seconds: float) -> dict[str, float]:
     """The same over the link: by how much ours differs from its log."""
     pongs = measure_over_link(scheme, seconds=seconds, delay=25, jitter=5, seed=1)
-    errors = sorted(abs(rtt - truth) for rtt, truth, is_exact in pongs if is_exact)
+    errors = sorted(abs(rtt - truth) for rtt, (_, truth), is_exact in pongs if is_exact)
     return {
         "samples": len(pongs),
         "exact_share": len(errors) / len(pongs),
-        "rtt_p50_ms": 1e3 * percentile(sorted(truth for _, truth, _ in pongs), 50),
+        "rtt_p50_ms": 1e3 * percentile(sorted(truth for _, (_, truth), _ in pongs), 50),
         "p50_ms": 1e3 * percentile(errors, 50),
         "p99_ms": 1e3 * percentile(errors, 99),
         "max_ms": 1e3 * errors[-1],

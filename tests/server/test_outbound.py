@@ -60,9 +60,8 @@ class OutboundMachine(RuleBasedStateMachine):
                     ledger = self.ledgers[symbol]
                     ledger.was_full = True
                     if ledger.next <= ledger.replay_until and self.policy != "close":
-                        ledger.replay_until = (
-                            entry.quote.seq
-                        )  # what comes during a replay waits behind it, and belongs to it
+                        # What comes during a replay waits behind it, and belongs to it.
+                        ledger.replay_until = entry.quote.seq
 
     @rule(
         symbol=st.sampled_from(SYMBOLS),

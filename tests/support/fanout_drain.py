@@ -72,7 +72,9 @@ def connect(port: int, symbols: list[str] | None, *, room: int | None = None) ->
         sock.sendall(encode_frame(TEXT, text))
         answers = b""
         while answers.count(b'"subscribed"') < len(symbols):
-            answers += sock.recv(65536)
+            data = sock.recv(65536)
+            assert data, answers
+            answers += data
     sock.setblocking(False)
     return sock
 

@@ -160,6 +160,10 @@ class FanoutWorld:
         """Quotes that were sent, by the server's count."""
         return self.hub.delivered + sum(client.delivered for client in self.clients)
 
+    def newest(self, number: int) -> dict[str, int | None]:
+        """The number of the newest quote of each symbol that a client is subscribed to."""
+        return {symbol: self._seqs[symbol] for symbol in self.clients[number].outbound.symbols}
+
     def grouped(self) -> int:
         """How many clients are in groups."""
         return sum(len(group) for group in self.hub._groups.values())

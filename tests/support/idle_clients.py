@@ -11,18 +11,17 @@ import base64
 import gc
 import json
 import os
-import resource
 import secrets
 import socket
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from heartbeat_trio import HeartbeatPolicy, open_connection, open_session
+from tests.support.speed.settings import resident
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,12 +33,6 @@ if TYPE_CHECKING:
 MISSES = 3
 AT_ONCE = 64
 """Connections that are being opened at the same time: handshakes must not be what memory is measured by."""
-
-
-def resident_bytes() -> int:
-    """This process's resident memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
 
 
 def read_count(port: int) -> int:
@@ -72,8 +65,7 @@ class Meter:
 
     def begin(self) -> None:
         """One connection was opened and closed already: what is loaded once is loaded."""
-        gc.collect()
-        self._before = resident_bytes()
+        self._before = resident()
 
     async def measure(self, sleep: Callable[[float], Awaitable[None]]) -> None:
         """All connections stand: measure, print the report, and end the program."""
@@ -85,7 +77,7 @@ class Meter:
                 await sleep(self._seconds)
                 answered = read_count(self.port) - count
             self._costs.append((time.process_time() - spent) / answered)
-        memory = (resident_bytes() - self._before) / self.connections
+        memory = (resident() - self._before) / self.connections
         print(json.dumps({"memory": memory, "costs": self._costs}), flush=True)
         os._exit(0)  # thousands of goodbyes are nobody's business here
 

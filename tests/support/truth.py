@@ -34,7 +34,9 @@ class Truth(NamedTuple):
     """What was measured, in seconds. An error is what is left of a round trip beyond the peer's own time: the wire's."""
 
     exact: list[float]
-    """Errors of exact samples, sorted."""
+    """Errors of exact samples, sorted: the pong is taken to leave just before the peer hands it over."""
+    beyond: list[float]
+    """The same, of exact samples, if it left just after: what remains is not the peer's wait for a core in between."""
     inexact: list[float]
     """Errors of upper bounds, sorted."""
     local: list[float]
@@ -107,16 +109,21 @@ def measure(scheme: str, *, rate: float, seconds: float) -> Truth:
         try:
             url = f"{scheme}://127.0.0.1:{peer.stdout.readline().strip()}"
             pongs, quotes = trio.run(listen, url, seconds)
-            times: dict[str, tuple[float, float]] = json.loads(peer.stdout.readline())
+            times: dict[str, tuple[float, float, float]] = json.loads(peer.stdout.readline())
         finally:
             peer.kill()
     exact: list[float] = []
+    beyond: list[float] = []
     inexact: list[float] = []
     for pong in pongs:
-        came, left = times[nonces[pong.ping - 1]]
-        if pong.rtt is not None:
-            (exact if pong.is_exact else inexact).append(pong.rtt - (left - came))
-    return Truth(sorted(exact), sorted(inexact), sorted(pong.local or 0.0 for pong in pongs), quotes)
+        came, begun, left = times[nonces[pong.ping - 1]]
+        if pong.rtt is None:
+            continue
+        (exact if pong.is_exact else inexact).append(pong.rtt - (begun - came))
+        if pong.is_exact:
+            beyond.append(pong.rtt - (left - came))
+    local = sorted(pong.local or 0.0 for pong in pongs)
+    return Truth(sorted(exact), sorted(beyond), sorted(inexact), local, quotes)
 
 
 def why_no_link() -> str | None:
@@ -128,8 +135,10 @@ def why_no_link() -> str | None:
 
 def measure_over_link(
     scheme: str, *, seconds: float, delay: float, jitter: float, seed: int
-) -> list[tuple[float, float, bool]]:
-    """Each pong's round trip as we measured it, as the link's log has it (both in seconds), and whether ours is exact.
+) -> list[tuple[float, tuple[float, float], bool]]:
+    """Each pong's round trip as we measured it, as the link's log has it (at least and at most), and whether ours is exact.
+
+    All in seconds.
 
     Args:
         scheme: `tcp` or `ws`.

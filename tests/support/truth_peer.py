@@ -1,8 +1,9 @@
 """A peer that tells the truth: it floods one connection with quotes, and keeps when each ping came and its pong left.
 
-Usage: truth_peer.py tcp|ws RATE [ADDRESS]. Prints the port; at the end, one JSON object: each ping's nonce with two times in
-seconds: the kernel's receive timestamp of the ping, and the moment just before the pong was handed to the kernel. Both are
-of the wall clock, and only their difference counts. It is written on bare sockets, so that nothing of ours measures itself.
+Usage: truth_peer.py tcp|ws RATE [ADDRESS]. Prints the port; at the end, one JSON object: each ping's nonce with three times
+in seconds: the kernel's receive timestamp of the ping, and the moments just before and just after the pong was handed to the
+kernel. All are of the wall clock, and only their differences count. It is written on bare sockets, so that nothing of ours
+measures itself.
 """
 
 from __future__ import annotations
@@ -94,9 +95,9 @@ class Flood:
         return bool(self._out)
 
 
-def serve(sock: socket.socket, wire: Lines | Frames, rate: float) -> dict[str, tuple[float, float]]:
+def serve(sock: socket.socket, wire: Lines | Frames, rate: float) -> dict[str, tuple[float, float, float]]:
     """One connection, until it ends."""
-    times: dict[str, tuple[float, float]] = {}
+    times: dict[str, tuple[float, float, float]] = {}
     flood = Flood(sock, wire.quote, rate)
     while True:
         readable, _, _ = select.select([sock], [sock] if flood.is_blocked else [], [], TICK)
@@ -111,8 +112,9 @@ def serve(sock: socket.socket, wire: Lines | Frames, rate: float) -> dict[str, t
             answers, rest = wire.receive(data)
             flood.send(rest)
             for nonce, pong in answers:
-                times[nonce.decode()] = (came, time.time())
+                begun = time.time()
                 flood.send(pong)
+                times[nonce.decode()] = (came, begun, time.time())
         flood.add_due()
         flood.send()
 

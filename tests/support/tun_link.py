@@ -1,7 +1,8 @@
 """A network link 25 ± 5 ms long, between two network namespaces of its own, which keeps a log of every ping and pong.
 
 Runs a peer at one end and a client at the other, each a command, and prints two JSON lines: what the client printed, and
-for each nonce the seconds from the ping's first sight on the link to the pong's last. Root and ``/dev/net/tun`` are needed.
+for each nonce the seconds from the ping's first sight on the link to the pong's last, which is somewhere between two times:
+just before it is written on and just after. Root and ``/dev/net/tun`` are needed.
 Both namespaces end with the processes in them.
 
 Usage: tun_link.py DELAY_MS JITTER_MS SEED PEER CLIENT; the last two are commands, quoted for a shell, and ``{port}`` in the
@@ -71,8 +72,8 @@ class Link:
         self._last = dict.fromkeys(ends, 0.0)
         self._pings: dict[str, float] = {}
         self._number = 0
-        self.log: dict[str, float] = {}
-        """Seconds from ping to pong, by nonce."""
+        self.log: dict[str, tuple[float, float]] = {}
+        """Seconds from ping to pong, at least and at most, by nonce."""
 
     def carry(self, wait: float) -> None:
         """Do what is due within so many seconds."""
@@ -93,8 +94,9 @@ class Link:
     def _deliver(self) -> None:
         while self._queue and self._queue[0].due <= time.monotonic():
             packet = heapq.heappop(self._queue)
+            begun = time.monotonic()
             os.write(packet.end, packet.data)
-            self._look_again(packet.data, time.monotonic())
+            self._look_again(packet.data, begun, time.monotonic())
 
     def _look(self, data: bytes, now: float) -> None:
         """A ping comes onto the link."""
@@ -102,11 +104,11 @@ class Link:
         if nonce is not None:
             self._pings.setdefault(nonce, now)
 
-    def _look_again(self, data: bytes, now: float) -> None:
+    def _look_again(self, data: bytes, begun: float, now: float) -> None:
         """A pong leaves it."""
         nonce = pong_nonce(payload(data))
         if nonce in self._pings:
-            self.log.setdefault(nonce, now - self._pings[nonce])
+            self.log.setdefault(nonce, (begun - self._pings[nonce], now - self._pings[nonce]))
 
 
 def payload(packet: bytes) -> bytes:

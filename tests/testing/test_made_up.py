@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -504,6 +505,7 @@ def until_connected(entries: list[Entry]) -> list[str]:
         ({"days": 1, "heartbeat": HeartbeatPolicy(schedule="inbound_idle")}, "schedule"),
         ({"days": 1, "heartbeat": HeartbeatPolicy(adaptive=True)}, "adaptive"),
         ({"days": 1, "client_restarts": (2.0,)}, "client_restarts"),
+        ({"days": 1, "client_restarts": (math.nan,)}, "client_restarts"),
         ({"days": 1, "planted": (Drift(per_day=0.1, endpoint=B),)}, "Drift.endpoint"),
         ({"days": 1, "planted": (HourlySlowdown(hours=(1,), zone="Moon/Crater"),)}, "Moon/Crater"),
     ],
@@ -522,6 +524,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path, arguments: dict[str, Any], wh
         lambda: WeekdaySlowdown(weekday=7),
         lambda: Step(at_day=1, factor=0),
         lambda: Outages(causes=()),
+        lambda: Outages(at=((0.5, -50.0),)),
+        lambda: Outages(at=((math.nan, 10.0),)),
         lambda: Outages(venue_wide=True, endpoint=A),
         lambda: Law(phi=1),
         lambda: MissRate(rate=2),
@@ -535,6 +539,12 @@ def test_plants_are_checked(make: Any) -> None:
     """When they are built."""
     with pytest.raises(ConfigError):
         make()
+
+
+def test_an_outage_after_the_end_is_none(tmp_path: Path) -> None:
+    """Of two, only the one within the journal happens, and is told."""
+    truth = make_up_journal(tmp_path, days=0.1, planted=(Outages(at=((0.05, 30.0), (100.0, 30.0)), causes=("reset",)),))
+    assert [truth.begun_at + 0.05 * 86_400] == [outage.begun_at for outage in truth.outages]
 
 
 def test_a_real_journal_is_left_alone(tmp_path: Path) -> None:

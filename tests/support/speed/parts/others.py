@@ -32,7 +32,7 @@ def fan_out(scale: Scale, tell: Tell) -> list[Table]:
     """CPU of the server per delivery; see `tests.benchmarks.fanout`."""
     tell("fan-out")
     # Five rounds of all its servers would take longer than everything else together: `scripts/bench fanout` does them.
-    rounds, clients = str(min(3, scale.rounds)), [str(scale.number(each, 20)) for each in (200, 1000)]
+    rounds, clients = str(min(3, scale.rounds)), [str(scale.number(each, each // 10)) for each in (200, 1000)]
     deliveries = str(scale.number(10_000, 400))
     arguments = ["--rounds", rounds, "--deliveries", deliveries, "--clients", *clients]
     outcome = _run("tests.benchmarks.fanout", arguments, limit=240)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -13,8 +14,9 @@ import msgspec
 from heartbeat_trio.events import Quote
 
 from ..child import serving
+from ..loops import ask_and_wait
 from ..scenarios import Line, Scenarios
-from ..settings import MESSAGE, WARM, Clock, Keepalive
+from ..settings import MESSAGE, Clock, Keepalive
 from ..worlds import ASYNCIO
 
 
@@ -42,19 +44,10 @@ def ingest(*, count: int, typed: bool) -> dict[str, float]:
 
 def round_trip(*, count: int, in_flight: int) -> dict[str, float]:
     """Microseconds per answer."""
-    clock = Clock()
 
     async def main(url: str) -> dict[str, float]:
         async with aiohttp.ClientSession() as session, session.ws_connect(url, decode_text=False) as line:
-            for _ in range(in_flight):
-                await line.send_bytes(MESSAGE)
-            for number in range(-WARM, count):
-                if number == 0:
-                    clock.start()
-                await line.receive()
-                if number < count - in_flight:
-                    await line.send_bytes(MESSAGE)
-            return clock.stop(count)
+            return await ask_and_wait(line.receive, partial(line.send_bytes, MESSAGE), count=count, in_flight=in_flight)
 
     with serving() as server:
         return asyncio.run(main(server.url("/answer")))

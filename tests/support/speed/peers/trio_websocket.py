@@ -4,34 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
-import msgspec
 import trio
 import trio_websocket
 
-from heartbeat_trio.events import Quote
-
 from ..child import serving
+from ..loops import ask_and_wait, take_quotes
 from ..scenarios import Line, Scenarios
-from ..settings import MESSAGE, WARM, Clock, Keepalive
+from ..settings import MESSAGE, Keepalive
 from ..worlds import TRIO
 
 
 def ingest(*, count: int, typed: bool) -> dict[str, float]:
     """Microseconds per quote received."""
-    clock, first = Clock(), count // 10
-    decode = msgspec.json.Decoder(Quote).decode
 
     async def main(url: str) -> dict[str, float]:
         async with trio_websocket.open_websocket_url(url) as line:
-            for number in range(count):
-                if number == first:
-                    clock.start()
-                message = await line.get_message()
-                if typed:
-                    _ = decode(message).seq
-            return clock.stop(count - first)
+            return await take_quotes(line.get_message, count=count, typed=typed)
 
     with serving() as server:
         return trio.run(main, server.url(f"/flood?count={count}"))
@@ -39,19 +30,12 @@ def ingest(*, count: int, typed: bool) -> dict[str, float]:
 
 def round_trip(*, count: int, in_flight: int) -> dict[str, float]:
     """Microseconds per answer."""
-    clock = Clock()
 
     async def main(url: str) -> dict[str, float]:
         async with trio_websocket.open_websocket_url(url) as line:
-            for _ in range(in_flight):
-                await line.send_message(MESSAGE)
-            for number in range(-WARM, count):
-                if number == 0:
-                    clock.start()
-                await line.get_message()
-                if number < count - in_flight:
-                    await line.send_message(MESSAGE)
-            return clock.stop(count)
+            return await ask_and_wait(
+                line.get_message, partial(line.send_message, MESSAGE), count=count, in_flight=in_flight
+            )
 
     with serving() as server:
         return trio.run(main, server.url("/answer"))
